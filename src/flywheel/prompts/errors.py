@@ -1,0 +1,7 @@
+"""What can go wrong between a conversation and its prompt."""
+
+from flywheel.errors import FlywheelError
+
+
+class PromptError(FlywheelError):
+    """A conversation that the model's chat template does not render, or renders in a way nobody can train on."""
