@@ -1,0 +1,101 @@
+"""How errors look on the wire, once per dialect, and what every app of ours has in common.
+
+Three dialects: RFC 9457 problem details for the orchestrator (with the `detail` that NVIDIA's clients read),
+`{"detail": …}` for the NeMo services, `{"error": {…}}` where we speak OpenAI's protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Literal
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from flywheel import __version__
+from flywheel.errors import FlywheelError
+from flywheel.log import get_logger
+
+Dialect = Literal["problem", "nemo", "openai"]
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+log = get_logger(__name__)
+
+
+def make_app(
+    title: str, dialect: Dialect, routers: Sequence[APIRouter], *, lifespan: Lifespan | None = None
+) -> FastAPI:
+    """An application of `routers` whose errors are rendered in `dialect`."""
+    app = FastAPI(title=title, version=__version__, lifespan=lifespan)
+    for router in routers:
+        app.include_router(router)
+    install_errors(app, dialect)
+    return app
+
+
+def nemo_app(title: str, *routers: APIRouter) -> FastAPI:
+    """An application that speaks NeMo's dialect."""
+    return make_app(title, "nemo", routers)
+
+
+def install_errors(app: FastAPI, dialect: Dialect) -> None:
+    """Render every error of `app` in `dialect`; what nobody foresaw is logged and answered without details."""
+
+    def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, FlywheelError)  # noqa: S101 - registered for this class only
+        if error.status >= 500:
+            log.error("request failed", extra={"path": request.url.path, "error": str(error)})
+        headers = dict(getattr(error, "headers", {}))
+        if error.status == 409:
+            headers["x-should-retry"] = "false"  # NVIDIA's SDK retries a 409 twice unless told not to.
+        return _render(dialect, error.status, error.code, str(error), headers)
+
+    def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+        return _render_invalid(dialect, error)
+
+    def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+        return _render(dialect, error.status_code, "http", str(error.detail), dict(error.headers or {}))
+
+    async def unforeseen(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        try:
+            return await call_next(request)
+        except Exception as error:  # noqa: BLE001 - the last door: it is logged in full and answered without details
+            log.exception("unforeseen error", extra={"path": request.url.path})
+            text = f"unforeseen {type(error).__name__}; the server's log has the details"
+            return _render(dialect, 500, "internal", text, {})
+
+    app.add_exception_handler(FlywheelError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, http)
+    app.middleware("http")(unforeseen)
+
+
+def _render(dialect: Dialect, status: int, code: str, message: str, headers: dict[str, str]) -> Response:
+    body: dict[str, Any]
+    if dialect == "openai":
+        kind = "invalid_request_error" if status < 500 else "server_error"
+        body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+        return JSONResponse(body, status, headers)
+    if dialect == "problem":
+        body = {"type": "about:blank", "title": code.replace("_", " "), "status": status, "detail": message}
+        return JSONResponse(body | {"code": code}, status, headers, media_type="application/problem+json")
+    return JSONResponse({"detail": message}, status, headers)
+
+
+def _render_invalid(dialect: Dialect, error: RequestValidationError) -> Response:
+    problems = [{k: e[k] for k in ("loc", "msg", "type") if k in e} for e in error.errors()]
+    if dialect == "openai":
+        first = problems[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body")
+        return _render(dialect, 400, "invalid_request", f"{where or 'body'}: {first['msg']}", {})
+    body: dict[str, Any] = {"detail": jsonable_encoder(problems)}
+    if dialect == "problem":
+        body |= {"type": "about:blank", "title": "invalid request", "status": 422, "code": "invalid"}
+        return JSONResponse(body, 422, media_type="application/problem+json")
+    return JSONResponse(body, 422)
