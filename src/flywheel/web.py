@@ -6,7 +6,7 @@ Three dialects: RFC 9457 problem details for the orchestrator (with the `detail`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal
 
@@ -43,7 +43,7 @@ def nemo_app(title: str, *routers: APIRouter) -> FastAPI:
 
 
 def install_errors(app: FastAPI, dialect: Dialect) -> None:
-    """Render every error of `app` in `dialect`; what nobody foresaw is logged and answered without details."""
+    """Render every error of `app` in `dialect`; an unforeseen one is logged and answered without details."""
 
     def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, FlywheelError)  # noqa: S101 - registered for this class only
@@ -62,18 +62,15 @@ def install_errors(app: FastAPI, dialect: Dialect) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
         return _render(dialect, error.status_code, "http", str(error.detail), dict(error.headers or {}))
 
-    async def unforeseen(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        try:
-            return await call_next(request)
-        except Exception as error:  # noqa: BLE001 - the last door: it is logged in full and answered without details
-            log.exception("unforeseen error", extra={"path": request.url.path})
-            text = f"unforeseen {type(error).__name__}; the server's log has the details"
-            return _render(dialect, 500, "internal", text, {})
+    def unforeseen(request: Request, error: Exception) -> Response:
+        log.error("unforeseen error", extra={"path": request.url.path}, exc_info=error)
+        text = f"unforeseen {type(error).__name__}; the server's log has the details"
+        return _render(dialect, 500, "internal", text, {})
 
     app.add_exception_handler(FlywheelError, ours)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    app.middleware("http")(unforeseen)
+    app.add_exception_handler(Exception, unforeseen)
 
 
 def _render(dialect: Dialect, status: int, code: str, message: str, headers: dict[str, str]) -> Response:
