@@ -1,0 +1,60 @@
+"""The `flywheel` command: one file per noun.
+
+Commands talk HTTP to a running server like any other client; `serve` and `demo` build one. What a person
+reads goes to stdout as a table, or as JSON with --json; progress and errors go to stderr. An error is one
+message without a traceback, and exit code 1; a wrong use of the command is exit code 2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from flywheel import __version__
+from flywheel.cli import demo, doctor, records, runs, serve
+from flywheel.cli.console import complain
+from flywheel.errors import FlywheelError
+
+app = typer.Typer(
+    name="flywheel",
+    help="Teacher traffic in, a trained and measured student out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.add_typer(records.app, name="records")
+app.add_typer(runs.app, name="runs")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flywheel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Teacher traffic in, a trained and measured student out."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except FlywheelError as error:
+        complain(str(error))
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader of our output went away (`flywheel records export | head`); that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

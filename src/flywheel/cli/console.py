@@ -1,0 +1,49 @@
+"""What the commands share towards the person: where text goes, and how JSON, times and shares are written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def complain(message: str) -> None:
+    """One error message on stderr."""
+    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """`value` as JSON on stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None, right: int = 1) -> Table:
+    """A plain table; columns from number `right` on are right-aligned. Cells are shown as text, never as markup."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="left" if number < right else "right", no_wrap=number == 0)
+    for row in rows:
+        made.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    return made
+
+
+def duration(seconds: float | None) -> str:
+    """1:05 for 65 seconds; a dash where it is not known."""
+    if seconds is None:
+        return "–"
+    whole = round(seconds)
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def percent(share: float | None) -> str:
+    """92.0 % for 0.92; a dash where it is not known."""
+    return "–" if share is None else f"{share * 100:.1f} %"
