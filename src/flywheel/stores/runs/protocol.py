@@ -1,0 +1,82 @@
+"""What every store of runs can do; SQLite now, MongoDB for a team, one test file for both.
+
+Two guards keep workers apart. The *revision* makes each write a compare-and-set, so that a stale worker
+changes nothing. The *lease* (owner, expiry, renewed while a step works) keeps a second worker from starting
+the same work in the first place; one that expired is taken over.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from flywheel.stores.runs.document import Run, RunStatus, Value
+
+
+class RunQuery(Value):
+    """Which runs to list, newest first. `limit=None` is all of them."""
+
+    workload_id: str | None = None
+    client_id: str | None = None
+    status: RunStatus | None = None
+    offset: int = 0
+    limit: int | None = None
+
+
+class RunPage(Value):
+    """A part of a list, and how many there are in all."""
+
+    runs: tuple[Run, ...]
+    total: int
+
+
+class RunStore(Protocol):
+    """Runs by id; every method may be called from any thread."""
+
+    def create(self, run: Run, *, key: str | None = None, fingerprint: str = "") -> Run:
+        """Store a new run and return it, or the run that `key` has already created.
+
+        Raises:
+            IdempotencyKeyReused: `key` was used with another `fingerprint` (a digest of the request).
+        """
+
+    def load(self, run_id: str) -> Run:
+        """Raises RunNotFound."""
+
+    def apply(self, run: Run, change: Run, *, owner: str | None = None) -> Run:
+        """Replace `run` by `change`, if the stored one is still at `run.revision`; returns it as stored.
+
+        With `owner`, only if that owner still holds the lease.
+
+        Raises:
+            StaleRun: it is not; nothing was written.
+            RunNotFound: the run was deleted meanwhile.
+        """
+
+    def delete(self, run_id: str) -> None:
+        """Forget the run and the idempotency key that made it; one that is not there is fine."""
+
+    def list(self, query: RunQuery = ...) -> RunPage:
+        """Runs that match, newest first."""
+
+    def unfinished(self) -> tuple[str, ...]:
+        """Ids of the runs that somebody must advance, oldest first; those being deleted are among them."""
+
+    def ahead(self, run_id: str) -> int:
+        """Slots for candidates that unfinished runs created before this one still want.
+
+        It can only shrink, so whoever works with an old answer works with a careful one.
+        """
+
+    def lease(self, run_id: str, owner: str, seconds: float) -> float:
+        """Take the run for `seconds`: 0.0, or the seconds for which somebody else still has it.
+
+        Raises RunNotFound.
+        """
+
+    def renew(self, run_id: str, owner: str, seconds: float) -> bool:
+        """Hold on to a lease for `seconds` from now; False if it is lost."""
+
+    def release(self, run_id: str, owner: str) -> None:
+        """Give the lease back; one that is lost is left alone."""
+
+    def close(self) -> None: ...
