@@ -1,0 +1,1 @@
+"""Where things are kept: teacher logs, runs, entities and files, each behind a small interface."""
