@@ -12,6 +12,13 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
     ├── Unavailable                  503  not now: starting, full, busy
     │   └── StorageFull              507  the disk took no more; nothing was half-written
     └── UpstreamError                502  a server that we called failed or answered nonsense
+        ├── EvaluationCallFailed     502  the evaluator refused, failed or could not be reached
+        └── ChatError                502  a model behind the OpenAI protocol gave no answer
+            ├── ChatUnreachable           no connection
+            ├── ChatTimeout               no answer in time
+            ├── ChatBusy                  429 or 5xx: worth another try, maybe after `retry_after` seconds
+            ├── ChatRejected              another 4xx: the same request will fail again
+            └── ChatUnreadable            an answer that is no chat completion
 """
 
 from __future__ import annotations
@@ -64,3 +71,58 @@ class StorageFull(Unavailable):
 class UpstreamError(FlywheelError):
     status = 502
     code = "upstream"
+
+
+class EvaluationCallFailed(UpstreamError):
+    """`http_status` is None where no answer came."""
+
+    code = "evaluation_call_failed"
+
+    def __init__(self, method: str, url: str, http_status: int | None, detail: str) -> None:
+        self.method, self.url, self.http_status, self.detail = method, url, http_status, detail
+        answer = "no answer" if http_status is None else f"answered {http_status}"
+        super().__init__(f"{method} {url}: {answer}: {detail}")
+
+
+class ChatError(UpstreamError):
+    """`model` at `url` gave no answer."""
+
+    code = "chat_failed"
+
+    def __init__(self, url: str, model: str, detail: str) -> None:
+        self.url, self.model, self.detail = url, model, detail
+        super().__init__(f"model {model!r} at {url}: {detail}")
+
+
+class ChatUnreachable(ChatError):
+    code = "chat_unreachable"
+
+
+class ChatTimeout(ChatError):
+    code = "chat_timeout"
+
+
+class ChatBusy(ChatError):
+    """`retry_after` is in seconds, None where the server did not say."""
+
+    code = "chat_busy"
+
+    def __init__(
+        self, url: str, model: str, detail: str, http_status: int, retry_after: float | None
+    ) -> None:
+        self.http_status, self.retry_after = http_status, retry_after
+        super().__init__(url, model, f"answered {http_status}: {detail}")
+
+
+class ChatRejected(ChatError):
+    """401, 403 and 404 are the machinery's fault (key, name); 400, 413 and 422 are this request's."""
+
+    code = "chat_rejected"
+
+    def __init__(self, url: str, model: str, detail: str, http_status: int) -> None:
+        self.http_status = http_status
+        super().__init__(url, model, f"answered {http_status}: {detail}")
+
+
+class ChatUnreadable(ChatError):
+    code = "chat_unreadable"

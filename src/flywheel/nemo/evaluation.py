@@ -1,0 +1,414 @@
+"""NeMo Evaluator, `/v1/evaluation`: what goes over the wire, the client, and the jobs that a run posts.
+
+The orchestrator measures every candidate through this file and nothing else, so it works the same against our
+evaluator and against NVIDIA's. What is ours beside theirs (intervals, failure classes, `text-matcher`, the
+samples' page) is optional in every model: a real NeMo evaluator simply does not send it. Nothing is scored here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field
+
+from flywheel.errors import EvaluationCallFailed
+
+TOOL_TASK: Final = "custom-tool-calling"
+TEXT_TASK: Final = "llm-as-judge"
+TEXT_TASK_WITHOUT_JUDGE: Final = "text-matching"
+SIMILARITY_SCALE: Final = (1, 10)
+
+JobState = Literal[
+    "created", "pending", "running", "cancelled", "cancelling", "failed", "completed", "ready", "unknown"
+]
+FINISHED: Final[frozenset[JobState]] = frozenset({"completed", "failed", "cancelled"})
+
+
+class _Wire(BaseModel):
+    """Whatever else a server sends is kept and ignored."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+
+class StatusDetails(_Wire):
+    message: str | None = None
+    progress: float | None = None
+    """Percent of the samples, 0 to 100."""
+    samples_processed: int | None = None
+    task_status: dict[str, str] = Field(default_factory=dict)
+
+
+class EvaluationJob(_Wire):
+    id: str
+    status: JobState = "unknown"
+    status_details: StatusDetails = Field(default_factory=StatusDetails)
+    namespace: str | None = None
+    result: str | None = None
+    custom_fields: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return self.status in FINISHED
+
+    @property
+    def progress(self) -> float:
+        """Percent, 0 to 100; a completed job is at 100 whatever the server says."""
+        return 100.0 if self.status == "completed" else self.status_details.progress or 0.0
+
+
+class ConfidenceInterval(_Wire):
+    """Ours: the interval of a score's mean."""
+
+    level: float
+    low: float
+    high: float
+    method: str
+
+
+class ScoreStats(_Wire):
+    count: int | None = None
+    sum: float | None = None
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    stddev: float | None = None
+    variance: float | None = None
+    stderr: float | None = None
+    sum_squared: float | None = None
+    nan_count: int | None = None
+    """Samples that have no value for this score; they are not in `count`."""
+    confidence_interval: ConfidenceInterval | None = None
+
+
+class Score(_Wire):
+    value: float
+    stats: ScoreStats | None = None
+
+
+class MetricResult(_Wire):
+    scores: dict[str, Score] = Field(default_factory=dict)
+
+
+class TaskResult(_Wire):
+    metrics: dict[str, MetricResult] = Field(default_factory=dict)
+
+
+class EvaluationResult(_Wire):
+    id: str | None = None
+    job: str
+    tasks: dict[str, TaskResult] = Field(default_factory=dict)
+    groups: dict[str, Any] = Field(default_factory=dict)
+    custom_fields: dict[str, Any] = Field(default_factory=dict)
+    """Ours: `latency_ms {mean, p50, p95}`, `usage {prompt_tokens, completion_tokens}`, `failures {class: n}`,
+    `samples {total, infrastructure_failures}`, `scorers {metric: {type, version}}`."""
+
+
+# What a run reads out of a result: (task, metric, score) on the wire -> the name in /api/jobs.
+_RUN_SCORES: Final[Mapping[tuple[str, str, str], str]] = {
+    (TOOL_TASK, "tool-calling-accuracy", "function_name_accuracy"): "function_name",
+    (
+        TOOL_TASK,
+        "tool-calling-accuracy",
+        "function_name_and_args_accuracy",
+    ): "function_name_and_args_accuracy",
+    (TOOL_TASK, "correctness", "rating"): "tool_calling_correctness",
+    (TEXT_TASK, "llm-judge", "similarity"): "similarity",
+    (TEXT_TASK_WITHOUT_JUDGE, "text-matcher", "similarity"): "similarity",
+}
+
+
+def run_scores(result: EvaluationResult) -> dict[str, Score]:
+    """The scores of a result by the names that a run shows; a score that no sample has is left out."""
+    found: dict[str, Score] = {}
+    for (task, metric, name), shown in _RUN_SCORES.items():
+        scores = result.tasks[task].metrics.get(metric) if task in result.tasks else None
+        score = scores.scores.get(name) if scores else None
+        if score is not None and not (score.stats and score.stats.count == 0):
+            found[shown] = score
+    return found
+
+
+# The jobs of a run
+
+# Judge prompts print values without a JSON filter: NeMo parses every template string that uses one.
+_TOOL_JUDGE_SYSTEM = """\
+You compare the tool calls that an assistant made with the tool calls that were expected of it.
+
+Rate 1 only if all of this holds, else 0:
+- the same functions are called, each as often as expected, in any order; no call where none is expected;
+- every expected argument is there: identifiers, numbers, dates, codes and options equal in value, free text \
+(a query, a message, a reason) equal in meaning, however it is worded;
+- there is no argument that changes what the call does.
+A missing, empty or unreadable candidate is 0. Judge nothing else: not style, not politeness, not order.
+
+Answer with one JSON object and nothing else: {"reasoning": "<one sentence>", "score": <0 or 1>}"""
+
+_TOOL_JUDGE_USER = """\
+CONVERSATION
+{{ item.request.messages }}
+
+TOOLS
+{{ item.request.tools | default('none') }}
+
+EXPECTED CALLS
+{{ item.response.choices[0].message.tool_calls | default('none', true) }}
+
+CANDIDATE CALLS
+{{ sample.response.choices[0].message.tool_calls | default('none', true) }}"""
+
+_TEXT_JUDGE_SYSTEM = """\
+You compare an assistant's answer with a reference answer to the same conversation.
+
+Score how far the candidate says the same as the reference, from 1 to 10:
+10: the same in meaning, at most worded differently
+8-9: the same key facts, one minor detail off
+6-7: overlaps, but several points are missing or altered
+4-5: related, but wrong on most of what matters
+2-3: hardly related or plainly wrong
+1: unrelated or empty
+
+Answer with one JSON object and nothing else: {"reasoning": "<one sentence>", "score": <1 to 10>}"""
+
+_TEXT_JUDGE_USER = """\
+CONVERSATION
+{{ item.request.messages }}
+
+REFERENCE ANSWER
+{{ item.response.choices[0].message.content | default('', true) }}
+
+CANDIDATE ANSWER
+{{ sample.output_text | default('', true) }}"""
+
+_JUDGE_PATTERN = r'"score"\s*:\s*"?(\d+(?:\.\d+)?)'
+
+_REQUEST_TEMPLATE: Final[Mapping[str, str]] = {
+    "messages": "{{ item.request.messages | tojson }}",
+    "tools": "{{ item.request.tools | default(none) | tojson }}",
+    "tool_choice": "{{ item.request.tool_choice | default(none) | tojson }}",
+}
+_EXPECTED_CALLS = "{{ item.response.choices[0].message.tool_calls | default([], true) | tojson }}"
+_EXPECTED_TEXT = "{{ item.response.choices[0].message.content | default('', true) }}"
+
+ModelRef = str | Mapping[str, Any]
+"""A model's name at the model proxy, or `{"api_endpoint": {"url", "model_id", "api_key"?}}`."""
+
+
+def tool_calling_job(
+    *,
+    model: ModelRef,
+    files_url: str,
+    judge: ModelRef | None = None,
+    limit: int | None = None,
+    parallelism: int = 16,
+    request_timeout: int = 120,
+    max_retries: int = 3,
+    max_tokens: int = 1024,
+    temperature: float = 0.0,
+    namespace: str | None = None,
+    custom_fields: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The body that measures `model` on records whose teacher may call tools.
+
+    `files_url` is `hf://datasets/{ns}/{name}/{file}` with one record `{request, response}` a line. Without a
+    `judge` the metric `correctness` is our text-matcher. Each request keeps its own `tool_choice`.
+    """
+    correctness = (
+        _judge_metric(judge, _TOOL_JUDGE_SYSTEM, _TOOL_JUDGE_USER, "rating")
+        if judge is not None
+        else {
+            "type": "text-matcher",
+            "params": {"tool_calls_ground_truth": _EXPECTED_CALLS, "reference": _EXPECTED_TEXT},
+        }
+    )
+    accuracy = {
+        "type": "tool-calling",
+        "params": {"tool_calls_ground_truth": _EXPECTED_CALLS, "invalid_json": "wrong"},
+    }
+    metrics = {"tool-calling-accuracy": accuracy, "correctness": correctness}
+    params = _params(limit, parallelism, request_timeout, max_retries, max_tokens, temperature)
+    return _job(TOOL_TASK, metrics, model, files_url, params, namespace, custom_fields)
+
+
+def generic_job(
+    *,
+    model: ModelRef,
+    files_url: str,
+    judge: ModelRef | None = None,
+    limit: int | None = None,
+    parallelism: int = 16,
+    request_timeout: int = 120,
+    max_retries: int = 3,
+    max_tokens: int = 1024,
+    temperature: float = 0.0,
+    namespace: str | None = None,
+    custom_fields: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The body that measures `model` on records whose teacher answers in words: `similarity`, 1 to 10.
+
+    Without a `judge` the task and the metric say so in their names: `text-matching`, `text-matcher`.
+    """
+    params = _params(limit, parallelism, request_timeout, max_retries, max_tokens, temperature)
+    if judge is not None:
+        metric = _judge_metric(judge, _TEXT_JUDGE_SYSTEM, _TEXT_JUDGE_USER, "similarity")
+        return _job(TEXT_TASK, {"llm-judge": metric}, model, files_url, params, namespace, custom_fields)
+    matcher = {
+        "type": "text-matcher",
+        "params": {
+            "tool_calls_ground_truth": _EXPECTED_CALLS,
+            "reference": _EXPECTED_TEXT,
+            "scale": list(SIMILARITY_SCALE),
+        },
+    }
+    metrics = {"text-matcher": matcher}
+    return _job(TEXT_TASK_WITHOUT_JUDGE, metrics, model, files_url, params, namespace, custom_fields)
+
+
+def _judge_metric(judge: ModelRef, system: str, user: str, score: str) -> dict[str, Any]:
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    parser = {"type": "regex", "pattern": _JUDGE_PATTERN}
+    params = {
+        "model": judge,
+        "template": {"messages": messages, "max_tokens": 1024},
+        "scores": {score: {"type": "int", "parser": parser}},
+    }
+    return {"type": "llm-judge", "params": params}
+
+
+def _params(
+    limit: int | None, parallelism: int, timeout: int, retries: int, max_tokens: int, temperature: float
+) -> dict[str, Any]:
+    params: dict[str, Any] = {
+        "parallelism": parallelism,
+        "request_timeout": timeout,
+        "max_retries": retries,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+    }
+    return params if limit is None else params | {"limit_samples": limit}
+
+
+def _job(
+    task: str,
+    metrics: Mapping[str, Any],
+    model: ModelRef,
+    files_url: str,
+    params: dict[str, Any],
+    namespace: str | None,
+    custom_fields: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    config = {
+        "type": "custom",
+        "params": params,
+        "tasks": {
+            task: {
+                "type": "chat-completion",
+                "dataset": {"files_url": files_url},
+                "params": {"template": dict(_REQUEST_TEMPLATE)},
+                "metrics": dict(metrics),
+            }
+        },
+    }
+    body: dict[str, Any] = {"config": config, "target": {"type": "model", "model": model}}
+    if namespace:
+        body["namespace"] = namespace
+    if custom_fields:
+        body["custom_fields"] = dict(custom_fields)
+    return body
+
+
+# The client
+
+_RETRIED: Final = frozenset({429, 502, 503, 504})
+
+
+class EvaluationClient:
+    """One evaluator. Sync; reads are repeated on passing trouble, posts only where they never left."""
+
+    def __init__(
+        self,
+        base_url: str,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = 30,
+        retries: int = 3,
+    ) -> None:
+        self._http = httpx.Client(base_url=base_url.rstrip("/"), transport=transport, timeout=timeout)
+        self._retries = retries
+
+    def close(self) -> None:
+        self._http.close()
+
+    def create_job(self, body: Mapping[str, Any]) -> EvaluationJob:
+        return EvaluationJob.model_validate(self._json("POST", "/v1/evaluation/jobs", body))
+
+    def job(self, job_id: str) -> EvaluationJob:
+        return EvaluationJob.model_validate(self._json("GET", f"/v1/evaluation/jobs/{job_id}"))
+
+    def jobs_with(self, custom_fields: Mapping[str, str]) -> list[EvaluationJob]:
+        """The jobs posted with these custom fields, newest first: how a restarted run finds its own."""
+        query = {f"filter[custom_fields][{key}]": value for key, value in custom_fields.items()}
+        query |= {"page_size": "100", "sort": "-created_at"}
+        page = self._json("GET", "/v1/evaluation/jobs", query=query)
+        jobs = [EvaluationJob.model_validate(document) for document in page.get("data", [])]
+        return [job for job in jobs if custom_fields.items() <= job.custom_fields.items()]
+
+    def results(self, job_id: str) -> EvaluationResult:
+        return EvaluationResult.model_validate(self._json("GET", f"/v1/evaluation/jobs/{job_id}/results"))
+
+    def download_results(self, job_id: str) -> bytes:
+        """The ZIP with `results.json`, every sample with its scores."""
+        return self._send("GET", f"/v1/evaluation/jobs/{job_id}/download-results").content
+
+    def cancel_job(self, job_id: str) -> None:
+        """Cancel; a job that has finished, or is not there, is left as it is."""
+        self._send("POST", f"/v1/evaluation/jobs/{job_id}/cancel", fine=frozenset({404, 409}))
+
+    def delete_job(self, job_id: str) -> None:
+        """Delete the job, its samples and its result; absent is fine."""
+        self._send("DELETE", f"/v1/evaluation/jobs/{job_id}", fine=frozenset({404}))
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Any:
+        response = self._send(method, path, body, query)
+        try:
+            return response.json()
+        except ValueError as error:
+            raise EvaluationCallFailed(method, str(response.url), response.status_code, "not JSON") from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, str] | None = None,
+        fine: frozenset[int] = frozenset(),
+    ) -> httpx.Response:
+        url = f"{self._http.base_url}{path}".replace("//v1", "/v1")
+        for left in reversed(range(self._retries + 1)):
+            try:
+                response = self._http.request(method, path, json=body, params=query)
+            except httpx.TransportError as error:
+                never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                if left and (method != "POST" or never_left):
+                    time.sleep(_pause(self._retries - left))
+                    continue
+                raise EvaluationCallFailed(method, url, None, f"{type(error).__name__}: {error}") from error
+            if response.is_success or response.status_code in fine:
+                return response
+            if left and response.status_code in _RETRIED and method != "POST":
+                time.sleep(_pause(self._retries - left))
+                continue
+            raise EvaluationCallFailed(method, url, response.status_code, response.text[:2000])
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _pause(tries: int) -> float:
+    """Seconds before the next try: 0.2, 0.4, 0.8, at most 5."""
+    return float(min(5.0, 0.2 * 2**tries))
