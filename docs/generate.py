@@ -1,0 +1,111 @@
+"""Writes docs/configuration.md and docs/commands.md from the code: `python docs/generate.py`.
+
+The text under a field of `flywheel.config` and the help of a command are the only sources; a test compares
+these pages with what this script would write, so they cannot fall behind.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from flywheel.config import Settings
+
+HERE = Path(__file__).parent
+
+
+def configuration() -> str:
+    """The reference of `config.yaml`, block by block."""
+    lines = [
+        "# Configuration",
+        "",
+        "`flywheel serve --config FILE` reads one YAML file; without it, `config/config.yaml` of the working folder, else the",
+        "configuration that ships with the package. The blocks are those of NVIDIA's Data Flywheel Blueprint, whose files work",
+        "here; ours stand beside them. A key that does not exist is refused with the nearest one that does. Environment",
+        "variables override the file: `FLYWHEEL_TRAINING_CONFIG__EPOCHS=3`, `FLYWHEEL_NIMS__0__TAG='\"1.8\"'` (read as YAML).",
+        "A job may override `data_split_config`, `training_config`, `lora_config`, `icl_config`, `llm_judge_config` and `nims`.",
+        "",
+        "This page is written by `docs/generate.py`.",
+    ]
+    for name, field in Settings.model_fields.items():
+        block = _model_in(field.annotation)
+        plural = " (a list)" if name == "nims" else ""
+        lines += ["", f"## `{name}`{plural}", "", field.description or ""]
+        if block:
+            lines += _rows(block, "")
+    return "\n".join(lines) + "\n"
+
+
+def _rows(block: type[BaseModel], prefix: str) -> list[str]:
+    rows: list[str] = []
+    if not prefix:
+        rows += ["", "| key | default | meaning |", "|---|---|---|"]
+    for name, field in block.model_fields.items():
+        inner = _model_in(field.annotation)
+        text = (field.description or "").replace("\n", " ").replace("|", "\\|")
+        if inner and inner is not block and f"{name}." not in prefix:
+            rows.append(f"| `{prefix}{name}` | | {text} |")
+            if not prefix:
+                rows += _rows(inner, f"{prefix}{name}.")
+        else:
+            rows.append(f"| `{prefix}{name}` | {_default(field)} | {text} |")
+    return rows
+
+
+def _default(field: Any) -> str:
+    if field.default is PydanticUndefined:
+        return "*(required)*"
+    return "`null`" if field.default is None else f"`{field.default}`"
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        if found := _model_in(part):
+            return found
+    return None
+
+
+def commands() -> str:
+    """The reference of the command line."""
+    from flywheel.cli import app
+
+    lines = ["# Commands", "", "What `flywheel --help` says, on one page, written by `docs/generate.py`."]
+    root = typer.main.get_command(app)
+    lines += _command(root, "flywheel")
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: Any, path: str) -> list[str]:
+    lines = ["", f"## `{path}`", "", inspect.cleandoc(command.help or "").split("\f")[0]]
+    parameters = [p for p in command.params if p.name != "help"]
+    if parameters:
+        lines += ["", "| parameter | default | meaning |", "|---|---|---|"]
+    for parameter in parameters:
+        if parameter.param_type_name == "argument":
+            names = parameter.human_readable_name
+        else:
+            names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        shown = parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
+        default = "" if shown in (None, False, ()) or parameter.required or callable(shown) else f"`{shown}`"
+        text = (getattr(parameter, "help", "") or "").replace("\n", " ").replace("|", "\\|")
+        lines.append(f"| `{names}` | {default} | {text} |")
+    for name, inner in sorted(getattr(command, "commands", {}).items()):
+        lines += _command(inner, f"{path} {name}")
+    return lines
+
+
+def main() -> None:
+    """Write both pages."""
+    (HERE / "configuration.md").write_text(configuration(), "utf-8")
+    (HERE / "commands.md").write_text(commands(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
