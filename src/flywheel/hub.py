@@ -1,0 +1,277 @@
+"""The one door to Hugging-Face-compatible hubs: our datastore, NVIDIA's, huggingface.co.
+
+Services give each other files through it, so they share no folder. It wraps `huggingface_hub` with Xet off
+(no datastore speaks it), with a time limit on every call and with our errors. It never imports torch or
+transformers: what is done with the files is somebody else's business.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+from urllib.parse import unquote
+
+from huggingface_hub import CommitOperationAdd, HfApi, constants, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,  # Of the HTTP library that this version uses.
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import disable_progress_bars, get_session
+
+from flywheel import __version__
+from flywheel.errors import NotFound, UpstreamError, UserError
+
+RepoType = Literal["dataset", "model"]
+
+DEMO_STUDENT: Final = "flywheel/student"
+
+_TIMEOUT_S: Final = 300.0  # The longest silence of a server; it may have gigabytes to put on its disk.
+_MODEL_FILES: Final = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # And nothing pickled.
+_URL: Final = re.compile(
+    r"hf://(?:(?P<type>datasets|models)/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.+))?"
+)
+
+constants.HF_HUB_DISABLE_XET = True  # The library's only switch for it besides the environment.
+disable_progress_bars()
+
+
+class BadHubUrl(UserError):
+    def __init__(self, url: str) -> None:
+        self.url = url
+        super().__init__(
+            f"files_url {url!r}: expected hf://datasets/NAMESPACE/NAME or hf://NAMESPACE/NAME, "
+            "with @REVISION and /PATH if wanted"
+        )
+
+
+class HubNotFound(NotFound):
+    """A hub has no such repository, or not in that revision."""
+
+    def __init__(self, repo_id: str, revision: str | None, endpoint: str) -> None:
+        self.repo_id, self.revision, self.endpoint = repo_id, revision, endpoint
+        super().__init__(f"{repo_id}{f'@{revision}' if revision else ''} is not on the hub {endpoint}")
+
+
+class HubError(UpstreamError):
+    """A hub could not be reached, or failed at what it was asked."""
+
+    def __init__(self, doing: str, endpoint: str, status: int | None, cause: str) -> None:
+        self.doing, self.endpoint, self.upstream_status = doing, endpoint, status
+        answer = f" answered {status}" if status else ""
+        super().__init__(f"{doing}: the hub {endpoint}{answer}: {cause}")
+
+
+class ModelNotFound(NotFound):
+    """A model's name leads to no files."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        self.name = name
+        super().__init__(
+            f"there is no model {name!r} ({cause}); give {DEMO_STUDENT!r}, the name of a model on the hub "
+            "(NAMESPACE/NAME or NAMESPACE/NAME@REVISION), or the absolute path of a folder with its files"
+        )
+
+
+class HubUrl(NamedTuple):
+    """What an `hf://` URL points at."""
+
+    repo_type: RepoType
+    repo_id: str
+    path: str | None
+    revision: str | None
+
+
+def parse_hf_url(url: str) -> HubUrl:
+    """Take apart `hf://datasets/ns/name[@rev][/path]` or `hf://[models/]ns/name[@rev][/path]`.
+
+    Raises BadHubUrl.
+    """
+    found = _URL.fullmatch(url)
+    if found is None or found["repo"].startswith("datasets/"):
+        raise BadHubUrl(url)
+    revision = unquote(found["revision"]) if found["revision"] else None
+    kind: RepoType = "dataset" if found["type"] == "datasets" else "model"
+    return HubUrl(kind, found["repo"], found["path"], revision)
+
+
+class Hub:
+    """One hub, such as `http://127.0.0.1:8001/v1/hf`; safe to use from any thread.
+
+    Without a `token` none is sent, even if the user is logged in somewhere.
+    """
+
+    def __init__(self, endpoint: str, *, token: str | None = None) -> None:
+        self.endpoint = endpoint.rstrip("/")
+        self._token: str | Literal[False] = token or False
+        self._agent = {"xet": "off"}  # Our datastore may then ask for large files as plain LFS uploads.
+        self._api = HfApi(
+            endpoint=self.endpoint,
+            token=self._token,
+            library_name="flywheel",
+            library_version=__version__,
+            user_agent=self._agent,
+        )
+
+    def upload(
+        self,
+        repo_id: str,
+        files: Mapping[str, Path | bytes],
+        *,
+        repo_type: RepoType,
+        revision: str = "main",
+        message: str,
+    ) -> str:
+        """Put `files` (path in the repository → local path or content) there in one commit; its hash.
+
+        The repository and the branch `revision` are made where absent; files that are there already are
+        replaced, others stay. A second call with the same files is one more commit and does no harm.
+        """
+        additions = [CommitOperationAdd(path, content) for path, content in files.items()]
+        with self._translated(f"uploading {len(files)} files to {repo_id}", repo_id, revision):
+            self._api.create_repo(repo_id, repo_type=repo_type, exist_ok=True)
+            if revision != "main":
+                self._api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
+            commit = self._api.create_commit(
+                repo_id, additions, commit_message=message, repo_type=repo_type, revision=revision
+            )
+        return str(commit.oid)
+
+    def download(
+        self,
+        repo_id: str,
+        into: Path,
+        *,
+        repo_type: RepoType,
+        revision: str = "main",
+        patterns: Sequence[str] | None = None,
+    ) -> Path:
+        """Fetch the repository, or its files that match one of `patterns`, into the folder `into`.
+
+        The folder appears when it is complete; one that was there before is replaced.
+        """
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=into.parent) as scratch:
+            new, old = Path(scratch, "new"), Path(scratch, "old")
+            new.mkdir()
+            with self._translated(f"downloading {repo_id}", repo_id, revision):
+                self._api.snapshot_download(
+                    repo_id,
+                    repo_type=repo_type,
+                    revision=revision,
+                    allow_patterns=None if patterns is None else list(patterns),
+                    local_dir=new,
+                    cache_dir=Path(scratch, "cache"),
+                    max_workers=4,
+                )
+            shutil.rmtree(new / ".cache", ignore_errors=True)
+            if into.exists():
+                into.rename(old)
+            new.rename(into)
+        return into
+
+    def delete(self, repo_id: str, *, repo_type: RepoType) -> None:
+        """Remove the repository with everything in it; one that is absent already is fine."""
+        with self._translated(f"deleting {repo_id}", repo_id, None):
+            self._api.delete_repo(repo_id, repo_type=repo_type, missing_ok=True)
+
+    def exists(
+        self, repo_id: str, *, repo_type: RepoType, path: str | None = None, revision: str | None = None
+    ) -> bool:
+        """Whether there is the repository, the `revision` of it, and the file `path` in that."""
+        with self._translated(f"looking for {repo_id}", repo_id, revision):
+            if path is not None:
+                return self._api.file_exists(repo_id, path, repo_type=repo_type, revision=revision)
+            if revision is not None:
+                return self._api.revision_exists(repo_id, revision, repo_type=repo_type)
+            return self._api.repo_exists(repo_id, repo_type=repo_type)
+
+    def files(self, repo_id: str, *, repo_type: RepoType, revision: str = "main") -> list[str]:
+        """The paths of all files in the repository."""
+        with self._translated(f"listing {repo_id}", repo_id, revision):
+            return self._api.list_repo_files(repo_id, repo_type=repo_type, revision=revision)
+
+    @contextmanager
+    def _translated(self, doing: str, repo_id: str, revision: str | None) -> Iterator[None]:
+        with _translated(doing, repo_id, revision, self.endpoint):
+            yield
+
+
+@contextmanager
+def _translated(doing: str, repo_id: str, revision: str | None, endpoint: str) -> Iterator[None]:
+    """Calls of the library that give up after a while and raise our errors."""
+    get_session().timeout = _TIMEOUT_S  # Else the library waits for ever, and it renews its session.
+    try:
+        yield
+    except RepositoryNotFoundError as e:
+        raise HubNotFound(repo_id, None, endpoint) from e
+    except (RevisionNotFoundError, EntryNotFoundError) as e:
+        cause = e.__cause__
+        if isinstance(e, LocalEntryNotFoundError) and not isinstance(cause, HfHubHTTPError):
+            raise HubError(doing, endpoint, None, _first_line(cause or e)) from e
+        raise HubNotFound(repo_id, revision, endpoint) from e
+    except HfHubHTTPError as e:
+        raise HubError(doing, endpoint, e.response.status_code, _first_line(e)) from e
+    except HFValidationError as e:
+        raise BadHubUrl(f"hf://{repo_id}") from e
+    except (OfflineModeIsEnabled, HTTPError) as e:
+        raise HubError(doing, endpoint, None, _first_line(e)) from e
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def resolve_model(name: str, *, cache_dir: Path, endpoint: str | None = None) -> Path:
+    """The folder with the files of the model `name`: config, tokenizer and safetensors weights.
+
+    `name` is the shipped demo student, an absolute path of a folder, or `NAMESPACE/NAME[@REVISION]` on the
+    hub `endpoint` (default: huggingface.co, or what `HF_ENDPOINT` says), kept under `cache_dir` and used
+    from there when the hub is out of reach. Raises ModelNotFound, and HubError if the hub fails.
+    """
+    if name == DEMO_STUDENT:
+        folder = Path(str(resources.files("flywheel") / "student"))
+    elif Path(name).is_absolute():
+        folder = Path(name)
+    else:
+        folder = _snapshot(name, cache_dir, endpoint)
+    if not (folder / "config.json").is_file():
+        raise ModelNotFound(name, f"{folder} holds no config.json")
+    return folder
+
+
+def _snapshot(name: str, cache_dir: Path, endpoint: str | None) -> Path:
+    try:
+        _, repo_id, path, revision = parse_hf_url(f"hf://models/{name}")
+    except BadHubUrl as e:
+        raise ModelNotFound(name, "this is no name of a model") from e
+    if path is not None:
+        raise ModelNotFound(name, "a name has two parts")
+    where = endpoint or constants.ENDPOINT
+    try:
+        with _translated(f"downloading {name}", repo_id, revision, where):
+            return Path(
+                snapshot_download(
+                    repo_id,
+                    revision=revision,
+                    cache_dir=cache_dir,
+                    allow_patterns=list(_MODEL_FILES),
+                    endpoint=endpoint,
+                    token=False if endpoint else None,  # The user's own token is for the public hub.
+                    library_name="flywheel",
+                    library_version=__version__,
+                )
+            )
+    except (HubNotFound, BadHubUrl) as e:
+        raise ModelNotFound(name, f"the hub {where} does not know it") from e
