@@ -1,14 +1,22 @@
 """The records that flow through the program, as values.
 
-A Record is one logged call of the teacher. It is a plain frozen dataclass and not a pydantic model because
-curation streams hundreds of thousands of them; what is checked, and how a bad one is reported, is the
-business of `flywheel.curation`.
+A Record is one logged call of the teacher. It keeps its bodies as the JSON bytes they came in, because most
+code that handles a record moves it, hashes it or reads two fields of it; curation streams hundreds of
+thousands and would spend its time and memory on dictionaries nobody looks at. What is checked, and how a bad
+record is reported, is the business of `flywheel.curation`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+
+_NO_METADATA = b"{}"
+_sorted = msgspec.json.Encoder(order="deterministic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +30,81 @@ class Workload:
         return f"{self.client_id}/{self.workload_id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One logged call of the teacher; `request` and `response` are OpenAI chat-completion bodies.
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """One logged call of the teacher; request and response are OpenAI chat-completion bodies, as JSON text.
 
-    `timestamp` is in seconds since the epoch, UTC.
+    `timestamp` is in seconds since the epoch, UTC. The properties without `_json` parse anew on each use.
     """
 
     timestamp: float
     workload_id: str
     client_id: str
-    request: dict[str, Any]
-    response: dict[str, Any]
-    metadata: dict[str, Any] = field(default_factory=dict)
+    request_json: bytes
+    response_json: bytes
+    metadata_json: bytes = _NO_METADATA
+
+    @classmethod
+    def of(
+        cls,
+        workload: Workload,
+        timestamp: float,
+        request: Mapping[str, Any],
+        response: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Record:
+        """A record from parsed bodies. Raises TypeError where a value has no JSON form."""
+        encode = msgspec.json.encode
+        return cls(
+            timestamp,
+            workload.workload_id,
+            workload.client_id,
+            encode(request),
+            encode(response),
+            encode(metadata) if metadata else _NO_METADATA,
+        )
 
     @property
     def workload(self) -> Workload:
         return Workload(self.client_id, self.workload_id)
+
+    @property
+    def request(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", msgspec.json.decode(self.request_json))
+
+    @property
+    def response(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", msgspec.json.decode(self.response_json))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", msgspec.json.decode(self.metadata_json))
+
+    @property
+    def name(self) -> str:
+        """What a person finds the record by: the response's id, else the beginning of the key."""
+        try:
+            found = _names.decode(self.response_json).id
+        except msgspec.MsgspecError:
+            found = None
+        return found if isinstance(found, str) and found else self.key.hex()[:16]
+
+    @property
+    def key(self) -> bytes:
+        """16 bytes that are equal for two copies of the same logged call, and different for two calls.
+
+        A call is told by its workload, its time to the second, its request and its response (with the id that
+        the server gave it). The order of JSON keys, white space and fractions of a second do not count:
+        exporting a log from one system and importing it from another changes those. So a line that stands
+        in a log twice is one call; the same question with the same answer a second later is another.
+        Metadata does not count either, because collectors add to it.
+        """
+        bodies = [msgspec.json.decode(self.request_json), msgspec.json.decode(self.response_json)]
+        call = _sorted.encode([self.client_id, self.workload_id, int(self.timestamp), *bodies])
+        return hashlib.blake2b(call, digest_size=16).digest()
+
+
+class _Name(msgspec.Struct):
+    id: Any = None
+
+
+_names = msgspec.json.Decoder(_Name)

@@ -1,0 +1,81 @@
+"""What a store of teacher records can do, whatever it is built on.
+
+A store keeps and finds; it does not parse (see `flywheel.curation.reading`) and it does not judge (see
+`flywheel.curation`). Filters are the same everywhere: `workload`, or all workloads of a `client_id`; `since`
+(inclusive) and `until` (exclusive) in seconds since the epoch; what is left out does not filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from flywheel.models import Record, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of records that were handed to a store: newly kept, or there already."""
+
+    new: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSummary:
+    """A workload with the number of its records and the times of the first and the last one."""
+
+    workload: Workload
+    count: int
+    first: float
+    last: float
+
+
+class LogStore(Protocol):
+    def add(self, records: Iterable[Record]) -> Added:
+        """Keep `records` that are not there yet, by `Record.key`.
+
+        Streams: memory does not grow with the number of records. They are kept batch by batch, so an error
+        in the middle leaves the beginning kept, and the same call made again completes it.
+        """
+        ...
+
+    def query(
+        self,
+        workload: Workload | None = None,
+        *,
+        client_id: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        newest_first: bool = True,
+        limit: int | None = None,
+    ) -> Iterator[Record]:
+        """Records as of this moment, by time, streamed."""
+        ...
+
+    def count(
+        self,
+        workload: Workload | None = None,
+        *,
+        client_id: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> int: ...
+
+    def workloads(self) -> Sequence[WorkloadSummary]:
+        """All workloads, by name."""
+        ...
+
+    def delete(
+        self,
+        workload: Workload | None = None,
+        *,
+        client_id: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+    ) -> int:
+        """Remove the records for good and say how many there were."""
+        ...
+
+    def close(self) -> None: ...
