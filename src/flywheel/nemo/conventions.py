@@ -22,7 +22,7 @@ from flywheel.nemo import filters
 T = TypeVar("T")
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.@+-]|/(?=[A-Za-z0-9]))*")
+_NAME = re.compile(r"\w(?:[\w.@+-]|/(?=\w))*", re.ASCII)
 _KEY = re.compile(r"\[([^\]]*)\]")
 
 
@@ -40,7 +40,7 @@ class BadName(UserError):
     def __init__(self, what: str, value: str) -> None:
         self.what, self.value = what, value
         super().__init__(
-            f"{what} {value!r}: a name starts with a letter or digit and goes on with letters, digits and "
+            f"{what} {value!r}: a name starts with a letter, a digit or _ and goes on with letters, digits and "
             "any of . _ - @ + (at most 255 characters)"
         )
 
