@@ -2,7 +2,7 @@
 
 The orchestrator measures every candidate through this file and nothing else, so it works the same against our
 evaluator and against NVIDIA's. What is ours beside theirs (intervals, failure classes, `text-matcher`, the
-samples' page) is optional in every model: a real NeMo evaluator simply does not send it. Nothing is scored here.
+samples' page) is optional in every model: a real NeMo evaluator does not send it. Nothing is scored here.
 """
 
 from __future__ import annotations

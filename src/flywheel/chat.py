@@ -1,0 +1,173 @@
+"""The one client of the OpenAI protocol: teacher, judges and students are all asked through this file.
+
+It sends one request and tells exactly what became of it. Whether to try again, how many to send at once
+and what an answer is worth is its callers' business, because an evaluation, a gateway and a probe decide
+that differently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, Self
+
+import httpx
+
+from flywheel.errors import ChatBusy, ChatError, ChatRejected, ChatTimeout, ChatUnreachable, ChatUnreadable
+
+_DETAIL_LIMIT: Final = 2000
+_ROUTES: Final = ("/chat/completions", "/completions")
+
+
+@dataclass(frozen=True, slots=True)
+class ChatResult:
+    """`response` is the body as the server sent it, with at least one choice."""
+
+    response: dict[str, Any]
+    latency_s: float
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The first choice's message; of a plain completion, its text as one."""
+        choice = self.response["choices"][0]
+        message = choice.get("message")
+        return message if isinstance(message, dict) else {"role": "assistant", "content": choice.get("text")}
+
+    @property
+    def text(self) -> str:
+        content = self.message.get("content")
+        return content if isinstance(content, str) else ""
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """`prompt_tokens` and `completion_tokens`, where the server counts them."""
+        usage = self.response.get("usage")
+        found = usage if isinstance(usage, dict) else {}
+        names = ("prompt_tokens", "completion_tokens")
+        return {name: found[name] for name in names if isinstance(found.get(name), int)}
+
+
+class ChatClient:
+    """One OpenAI-compatible server; use it from one event loop, close it there.
+
+    `base_url` ends before `/chat/completions` (as in `http://host:8002/v1`); a whole endpoint is taken too.
+    `timeout` is in seconds and covers one request from connecting to the last byte.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout: float = 120.0,
+    ) -> None:
+        self.base_url = endpoint_root(base_url)
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        self._timeout = timeout
+        self._http = httpx.AsyncClient(transport=transport, timeout=timeout, headers=headers, limits=limits)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def chat(self, body: Mapping[str, Any]) -> ChatResult:
+        """Ask for a chat completion (not streamed). Raises a ChatError's subclass."""
+        return await self._post("/chat/completions", body)
+
+    async def complete(self, body: Mapping[str, Any]) -> ChatResult:
+        """Ask for a plain completion of `body["prompt"]`. Raises a ChatError's subclass."""
+        return await self._post("/completions", body)
+
+    async def models(self) -> list[str]:
+        """The names that the server offers. Raises a ChatError's subclass."""
+        url = f"{self.base_url}/models"
+        response = await self._send("GET", url, "", None)
+        data = _json(response, url, "").get("data")
+        entries = data if isinstance(data, list) else []
+        return [str(entry["id"]) for entry in entries if isinstance(entry, dict) and "id" in entry]
+
+    async def _post(self, route: str, body: Mapping[str, Any]) -> ChatResult:
+        url, model = self.base_url + route, str(body.get("model", ""))
+        began = time.perf_counter()
+        response = await self._send("POST", url, model, body)
+        latency = time.perf_counter() - began
+        answer = _json(response, url, model)
+        choices = answer.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise ChatUnreadable(url, model, f"an answer without choices: {response.text[:_DETAIL_LIMIT]}")
+        return ChatResult(response=answer, latency_s=latency)
+
+    async def _send(
+        self, method: str, url: str, model: str, body: Mapping[str, Any] | None
+    ) -> httpx.Response:
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await self._http.request(method, url, json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ChatUnreachable(url, model, f"no connection ({_words(error)})") from error
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise ChatTimeout(url, model, f"no answer in time ({_words(error)})") from error
+        except httpx.TransportError as error:
+            raise ChatUnreachable(url, model, f"the connection broke ({_words(error)})") from error
+        except httpx.InvalidURL as error:
+            raise ChatRejected(url, model, f"not a URL: {error}", 400) from error
+        if response.is_success:
+            return response
+        raise _refusal(url, model, response)
+
+
+def endpoint_root(url: str) -> str:
+    """`url` without a trailing `/chat/completions`, `/completions` or slash."""
+    root = url.rstrip("/")
+    for route in _ROUTES:
+        if root.endswith(route):
+            return root.removesuffix(route)
+    return root
+
+
+def _refusal(url: str, model: str, response: httpx.Response) -> ChatError:
+    detail = response.text[:_DETAIL_LIMIT]
+    status = response.status_code
+    if status == 429 or status >= 500:
+        return ChatBusy(url, model, detail, status, _retry_after(response.headers.get("retry-after")))
+    return ChatRejected(url, model, detail, status)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, from a number of seconds or an HTTP date."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+
+
+def _json(response: httpx.Response, url: str, model: str) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError as error:
+        raise ChatUnreadable(url, model, f"not JSON: {response.text[:_DETAIL_LIMIT]}") from error
+    if not isinstance(body, dict):
+        raise ChatUnreadable(url, model, f"not an object: {response.text[:_DETAIL_LIMIT]}")
+    return body
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -1,0 +1,119 @@
+"""NeMo's `llm-judge` metric: a model reads reference and candidate and gives numbers, found by a pattern.
+
+A reply in which no number is found, a refusal or silence is *unscored*: counted, never 0 and never 1. The
+pattern is searched anywhere in the reply and its first group read as a number, as it stands: `(\\d)`
+reads 10 as 1, as NVIDIA's does, and `(\\d+)` reads it as ten.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flywheel.evaluation.judge import Judge, JudgeSilent
+from flywheel.evaluation.metrics.base import BadMetric, Params, lowest, unscored
+from flywheel.evaluation.sample import Sample, Verdict
+from flywheel.evaluation.templates import BadTemplate, check, context_of, render
+
+MAX_TOKENS = 1024
+"""NVIDIA's default for the judge's reply."""
+_NOTE_LIMIT = 2000
+
+Parser = Callable[[str], float | None]
+
+
+class LlmJudge:
+    type = "llm-judge"
+    version = "1"
+
+    def __init__(self, params: Params, judge: Judge) -> None:
+        self._judge = judge
+        template = params.required("template")
+        if isinstance(template, str):
+            template = {"messages": [{"role": "user", "content": template}]}
+        if not isinstance(template, Mapping) or not ({"messages", "prompt"} & template.keys()):
+            raise BadMetric(f"{params.where}.params.template", "has neither messages nor a prompt")
+        check(template, f"{params.where}.params.template")
+        self._template = {"max_tokens": MAX_TOKENS, **template}
+        scores = params.required("scores")
+        if not isinstance(scores, Mapping) or not scores:
+            raise BadMetric(f"{params.where}.params.scores", "names no score")
+        self._parsers = {
+            str(name): _parser(score, f"{params.where}.params.scores.{name}")
+            for name, score in scores.items()
+        }
+        self.score_names = tuple(self._parsers)
+
+    async def score(self, item: Mapping[str, Any], sample: Sample) -> Verdict:
+        if sample.missing:  # Nothing is the worst answer, and asking a judge about it would cost money.
+            return lowest(self.score_names)
+        try:
+            question = render(self._template, context_of(item, sample.context()), "judge", lenient=True)
+        except BadTemplate as error:
+            return unscored(self.score_names, bad_reference=str(error))
+        kept = self._judge.cached(question)
+        try:
+            answer = kept if kept is not None else await self._judge.ask(question)
+        except JudgeSilent as silence:
+            return unscored(self.score_names, note=f"unscored: {silence}")
+        scores = {name: parse(answer) for name, parse in self._parsers.items()}
+        if any(value is None for value in scores.values()):
+            return Verdict(scores, note=f"unreadable: {answer[:_NOTE_LIMIT]}")
+        if kept is None:
+            self._judge.keep(question, answer)
+        return Verdict(scores, note=answer[:_NOTE_LIMIT])
+
+
+def _parser(score: Any, where: str) -> Parser:
+    parser = score.get("parser") if isinstance(score, Mapping) else None
+    kind = parser.get("type", "regex") if isinstance(parser, Mapping) else None
+    if isinstance(parser, Mapping) and kind == "regex":
+        return _by_pattern(parser.get("pattern"), f"{where}.parser.pattern")
+    if isinstance(parser, Mapping) and kind == "json":
+        return _by_path(parser.get("json_path"), f"{where}.parser.json_path")
+    raise BadMetric(f"{where}.parser", 'needs {"type": "regex", "pattern"} or {"type": "json", "json_path"}')
+
+
+def _by_pattern(pattern: Any, where: str) -> Parser:
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise BadMetric(where, f"{pattern!r} is no regular expression: {error}") from error
+
+    def parse(answer: str) -> float | None:
+        found = compiled.search(answer)
+        return _number(found.group(1 if compiled.groups else 0)) if found else None
+
+    return parse
+
+
+def _by_path(path: Any, where: str) -> Parser:
+    """`a.b`: the member b of the member a of the object in the reply, with or without a code fence around
+    it.
+    """
+    if not isinstance(path, str) or not path:
+        raise BadMetric(where, "is required")
+    keys = path.removeprefix("$.").split(".")
+
+    def parse(answer: str) -> float | None:
+        begin, end = answer.find("{"), answer.rfind("}")
+        try:
+            value = json.loads(answer[begin : end + 1])
+        except (ValueError, RecursionError):
+            return None
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return _number(value)
+
+    return parse
+
+
+def _number(value: Any) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None

@@ -1,0 +1,124 @@
+"""From scored samples to numbers: the record that is kept of each sample, and what a task's records add
+up to.
+
+Records are plain JSON, because they are stored, resumed from and downloaded; numbers are computed from
+records only, so a resumed evaluation and an undisturbed one cannot differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flywheel.evaluation.calls import calls_of
+from flywheel.evaluation.metrics import Metric
+from flywheel.evaluation.sample import Scored
+from flywheel.evaluation.statistics import percentile, summary
+
+Record = dict[str, Any]
+
+_OURS = ("request", "calls", "failure", "error", "bad_reference", "notes", "latency_ms")
+
+
+def record_of(task: str, scored: Scored) -> Record:
+    """Everything about one sample, as JSON."""
+    example, sample = scored.example, scored.sample
+    return {
+        "task": task,
+        "key": example.key,
+        "index": example.index,
+        "item": example.item,
+        "request": example.request,
+        "response": sample.response,
+        "output_text": sample.text if sample.response is not None else None,
+        "calls": [call.as_dict() for call in calls_of(sample.message)],
+        "scores": {name: dict(verdict.scores) for name, verdict in scored.verdicts.items()},
+        "notes": {name: v.note for name, v in scored.verdicts.items() if v.note is not None},
+        "failure": scored.failure,
+        "error": sample.error,
+        "infrastructure": sample.infrastructure,
+        "bad_reference": scored.bad_reference,
+        "finish_reason": sample.finish_reason,
+        "latency_ms": None if sample.latency_s is None else round(sample.latency_s * 1000, 3),
+        "usage": sample.usage,
+    }
+
+
+def task_result(records: Sequence[Record], metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """A task as NeMo's result has it: every metric with every score, also those that no sample has."""
+    return {
+        "metrics": {
+            name: {
+                "scores": {
+                    score: summary([record["scores"].get(name, {}).get(score) for record in records])
+                    for score in metric.score_names
+                }
+            }
+            for name, metric in metrics.items()
+        },
+        "data": facts(records),
+    }
+
+
+def facts(records: Sequence[Record]) -> dict[str, Any]:
+    """What was measured beside the scores: latency of answers, tokens, failures by class, references left
+    out.
+    """
+    latencies = [r["latency_ms"] for r in records if r["latency_ms"] is not None]
+    return {
+        "latency_ms": _latency(latencies),
+        "usage": {
+            name: sum(record["usage"].get(name, 0) for record in records)
+            for name in ("prompt_tokens", "completion_tokens")
+        },
+        "failures": _counts(record["failure"] for record in records),
+        "bad_references": _counts(record["bad_reference"] for record in records),
+        "samples": {
+            "total": len(records),
+            "answered": sum(record["response"] is not None for record in records),
+            "infrastructure_failures": sum(record["infrastructure"] for record in records),
+        },
+    }
+
+
+def results_document(records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
+    """`results.json` as NVIDIA's evaluator lets one download it, by task in the data's order; ours added."""
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for record in sorted(records, key=lambda r: r["index"]):
+        tasks.setdefault(record["task"], []).append(
+            {
+                "item": record["item"],
+                "sample": {"output_text": record["output_text"] or "", "response": record["response"] or {}},
+                "metrics": {
+                    metric: {"scores": {score: {"value": value} for score, value in scores.items()}}
+                    for metric, scores in record["scores"].items()
+                },
+                **{
+                    name: record[name]
+                    for name in (
+                        "request",
+                        "calls",
+                        "failure",
+                        "error",
+                        "bad_reference",
+                        "notes",
+                        "latency_ms",
+                    )
+                },
+            }
+        )
+    return tasks
+
+
+def _latency(values: Sequence[float]) -> dict[str, float | None]:
+    if not values:
+        return {"mean": None, "p50": None, "p95": None}
+    mean = math.fsum(values) / len(values)
+    return {"mean": mean, "p50": percentile(values, 0.5), "p95": percentile(values, 0.95)}
+
+
+def _counts(words: Iterable[str | None]) -> dict[str, int]:
+    counted = Counter(str(word) for word in words if word is not None)
+    return dict(counted.most_common())

@@ -1,0 +1,108 @@
+"""A scripted chat model behind the OpenAI protocol: a fake, and named so, for tests, benchmarks and dry runs.
+
+It is an ASGI application, so it can be served on a port or handed to a client as a transport. A script is
+a function from the request's body to a `Reply`; every request that arrives is kept in `requests`, which
+is how a test counts what was asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the fake says: words, calls `(name, arguments as an object or as raw text)`, or an error
+    status.
+    """
+
+    text: str | None = None
+    calls: Sequence[tuple[str, Mapping[str, Any] | str]] = ()
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    finish_reason: str | None = None
+    raw: str | None = None
+    """The body, instead of a completion."""
+
+
+Script = Callable[[dict[str, Any]], Reply]
+
+
+class ScriptedChat:
+    """Answers `/v1/chat/completions`, `/v1/completions` and `/v1/models` by a script."""
+
+    def __init__(self, script: Script, models: Sequence[str] = ("scripted",)) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._script = script
+        self._models = tuple(models)
+        self._lock = threading.Lock()
+        self.app = FastAPI(title="scripted chat model (a fake)")
+        self.app.add_api_route("/v1/chat/completions", self._chat, methods=["POST"])
+        self.app.add_api_route("/v1/completions", self._chat, methods=["POST"])
+        self.app.add_api_route("/v1/models", self._list, methods=["GET"])
+
+    def transport(self) -> httpx.AsyncBaseTransport:
+        """For a client in this process, without a socket."""
+        return httpx.ASGITransport(app=self.app)
+
+    async def _list(self) -> dict[str, Any]:
+        fixed = {"object": "model", "created": 0, "owned_by": "system"}
+        return {"object": "list", "data": [{"id": name} | fixed for name in self._models]}
+
+    async def _chat(self, request: Request) -> Response:
+        body = await request.json()
+        with self._lock:
+            self.requests.append(body)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+            number = len(self.requests)
+        try:
+            reply = self._script(body)
+            if reply.delay_s:
+                await asyncio.sleep(reply.delay_s)
+        finally:
+            with self._lock:
+                self._at_once -= 1
+        if reply.raw is not None:
+            return Response(reply.raw, reply.status, dict(reply.headers), "application/json")
+        if reply.status != 200:
+            error = {"message": reply.text or "scripted error", "type": "scripted", "code": reply.status}
+            return JSONResponse({"error": error}, reply.status, dict(reply.headers))
+        return JSONResponse(_completion(body, reply, number), headers=dict(reply.headers))
+
+
+def _completion(body: Mapping[str, Any], reply: Reply, number: int) -> dict[str, Any]:
+    prompt_tokens = len(json.dumps(body.get("messages", body.get("prompt", "")))) // 4
+    completion_tokens = len(reply.text or "") // 4 + 8 * len(reply.calls)
+    usage = {
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
+    }
+    common = {"id": f"chatcmpl-{number}", "created": 0, "model": body.get("model", ""), "usage": usage}
+    if "prompt" in body:
+        choice = {"index": 0, "text": reply.text or "", "finish_reason": reply.finish_reason or "stop"}
+        return common | {"object": "text_completion", "choices": [choice]}
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+    if reply.calls:
+        message["tool_calls"] = [_call(number, i, *call) for i, call in enumerate(reply.calls)]
+    reason = reply.finish_reason or ("tool_calls" if reply.calls else "stop")
+    choice = {"index": 0, "message": message, "finish_reason": reason}
+    return common | {"object": "chat.completion", "choices": [choice]}
+
+
+def _call(number: int, index: int, name: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    return {"id": f"call_{number}_{index}", "type": "function", "function": {"name": name, "arguments": text}}
