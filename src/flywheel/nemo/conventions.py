@@ -40,8 +40,8 @@ class BadName(UserError):
     def __init__(self, what: str, value: str) -> None:
         self.what, self.value = what, value
         super().__init__(
-            f"{what} {value!r}: a name starts with a letter, a digit or _ and goes on with letters, digits and "
-            "any of . _ - @ + (at most 255 characters)"
+            f"{what} {value!r}: a name starts with a letter, a digit or _ and goes on with letters, digits "
+            "and any of . _ - @ + (at most 255 characters)"
         )
 
 

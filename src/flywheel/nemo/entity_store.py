@@ -153,13 +153,14 @@ class EntityStoreClient:
         return _maybe(Model, self._get("models", namespace, name))
 
     def update_model(self, namespace: str, name: str, change: Mapping[str, Any]) -> Model:
-        return Model.model_validate(self._call.json("PATCH", _path("models", namespace, name), dict(change)))
+        path = _path("models", namespace, name)
+        return Model.model_validate(self._call.json("PATCH", path, dict(change)))
 
     def delete_model(self, namespace: str, name: str) -> None:
         self._delete("models", namespace, name)
 
     def models(self, query: Mapping[str, str] | None = None) -> Iterator[Model]:
-        """All models that match, such as `{"filter[base_model]": "meta/llama-3.2-1b-instruct"}`; oldest first.
+        """All models that match, such as `{"filter[base_model]": "meta/llama-3.2-1b"}`; oldest first.
 
         In this order a model that is added meanwhile shifts nothing that was already seen.
         """

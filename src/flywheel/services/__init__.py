@@ -1,0 +1,1 @@
+"""The four NeMo-compatible services. They meet only over HTTP."""
