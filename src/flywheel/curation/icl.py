@@ -1,0 +1,127 @@
+"""Evaluation rows with in-context examples: what a student can do with a few examples and no training.
+
+Examples are real messages (user, assistant with its call, the call's result, …) in front of the request's
+own, after its system message. They come from the pool of the train part, never from the holdout. For every
+request they are drawn anew, by the seed and the request, uniformly over the sets of tools that their answers
+call (no call is one of them), among those whose calls the request offers. A last call has no result in the
+log where the conversation ends with it; it gets a neutral one, because servers refuse a call without.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flywheel.config import IclConfig
+from flywheel.curation.rows import Row, answer_of, clean_messages, eval_rows
+from flywheel.models import Record
+
+CountTokens = Callable[[list[Row], list[Row] | None], int]
+"""Tokens of a prompt with these messages and tools, by the candidate's own tokenizer."""
+
+_NEUTRAL_RESULT = '{"status": "ok"}'
+_SYSTEM = ("system", "developer")
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    name: str
+    messages: tuple[Row, ...]
+    called: frozenset[str]
+    tokens: int
+    """Roughly: what the example takes on its own."""
+
+
+def icl_rows(
+    eval_records: Iterable[Record],
+    pool: Sequence[Record],
+    *,
+    icl: IclConfig,
+    count_tokens: CountTokens,
+    seed: int | None = None,
+    parse_function_arguments: bool = True,
+) -> Iterator[Row]:
+    """The rows of `eval_rows`, with examples in `request.messages` and their names in `icl.examples`.
+
+    As many as `icl.max_examples` allows and as fit into `max_context_length - reserved_tokens`; where fewer
+    than `min_examples` do, `icl.enough` is false. The request itself is never shortened.
+    """
+    room = icl.max_context_length - icl.reserved_tokens
+    by_calls: defaultdict[frozenset[str], list[_Example]] = defaultdict(list)
+    for record in pool:
+        example = _example(record, count_tokens)
+        if example.tokens <= room:
+            by_calls[example.called].append(example)
+    for row in eval_rows(eval_records, parse_function_arguments=parse_function_arguments):
+        request = row["request"]
+        tools = request.get("tools")
+        offered = {tool["function"]["name"] for tool in tools or ()}
+        choice = random.Random(f"{seed}/{row['name']}")  # noqa: S311  A draw that can be repeated.
+        drawn = _drawn({called: each for called, each in by_calls.items() if called <= offered}, choice)
+        own: list[Row] = request["messages"]
+        free = room - count_tokens(own, tools)
+        chosen: list[_Example] = []
+        for example in drawn:
+            if len(chosen) == icl.max_examples:
+                break
+            if example.tokens <= free:
+                chosen.append(example)
+                free -= example.tokens
+        messages = _with_examples(own, chosen)
+        while chosen and count_tokens(messages, tools) > room:  # Parts may take less than the whole.
+            chosen.pop()
+            messages = _with_examples(own, chosen)
+        request["messages"] = messages
+        row["icl"] = {
+            "examples": [example.name for example in chosen],
+            "enough": len(chosen) >= icl.min_examples,
+        }
+        yield row
+
+
+def _example(record: Record, count_tokens: CountTokens) -> _Example:
+    cleaned = clean_messages([*record.request["messages"], answer_of(record.response)], "text")
+    messages = [message for message in cleaned if message["role"] not in _SYSTEM]
+    calls = messages[-1].get("tool_calls", ())
+    messages += [{"role": "tool", "tool_call_id": call["id"], "content": _NEUTRAL_RESULT} for call in calls]
+    return _Example(
+        name=record.name,
+        messages=tuple(messages),
+        called=frozenset(call["function"]["name"] for call in calls),
+        tokens=count_tokens(messages, None),
+    )
+
+
+def _drawn(by_calls: dict[frozenset[str], list[_Example]], choice: random.Random) -> Iterator[_Example]:
+    """All examples, in random order, one from every set of calls before the second one of any."""
+    left = {called: choice.sample(examples, len(examples)) for called, examples in by_calls.items()}
+    while left:
+        for called in choice.sample(sorted(left, key=sorted), len(left)):
+            yield left[called].pop()
+            if not left[called]:
+                del left[called]
+
+
+def _with_examples(own: list[Row], examples: Sequence[_Example]) -> list[Row]:
+    """System messages, then the examples, then the rest of the request; every call has an id of its own."""
+    start = next((i for i, message in enumerate(own) if message["role"] not in _SYSTEM), len(own))
+    messages = list(own[:start])
+    count = 0
+    for example in examples:
+        renamed: dict[str, str] = {}
+        for message in example.messages:
+            turn: dict[str, Any] = dict(message)
+            if "tool_calls" in turn:
+                calls = []
+                for call in turn["tool_calls"]:
+                    count += 1
+                    renamed[call["id"]] = f"exam{count:05}"  # Nine characters: what Mistral's template wants.
+                    calls.append({**call, "id": renamed[call["id"]]})
+                turn["tool_calls"] = calls
+            if "tool_call_id" in turn:
+                turn["tool_call_id"] = renamed.get(turn["tool_call_id"], turn["tool_call_id"])
+            messages.append(turn)
+    return messages + own[start:]

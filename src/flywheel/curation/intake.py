@@ -1,0 +1,153 @@
+"""The pass over the records: each is read, judged, and sorted by side of the holdout, request and answer.
+
+What stays in memory is one record for each different request and answer, so repeats cost nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from flywheel.curation.canonical import Request, conversation_id, read_answer, read_request
+from flywheel.curation.drops import Drops
+from flywheel.curation.reasons import Reason
+from flywheel.curation.report import Conversations
+from flywheel.curation.tools import ToolSets
+from flywheel.models import Record, Workload
+
+HOLDOUT_SHARE = 0.2
+"""Share of a workload's conversations that is never trained on. Another value would move conversations."""
+
+
+def in_holdout(workload: Workload, conversation: bytes) -> bool:
+    """Whether the conversation with this key is never trained on: by its hash, now and for ever."""
+    return hash_of("holdout", workload.client_id, workload.workload_id, conversation.hex()) < HOLDOUT_SHARE
+
+
+def hash_of(*words: str) -> float:
+    """A number in [0, 1) that these words always have."""
+    digest = hashlib.blake2b("\0".join(words).encode(), digest_size=8, person=b"flywheel").digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+class Seen:
+    """Records with one request and one answer: how many, the last time, and the one that stands for them."""
+
+    __slots__ = ("called", "conversation", "count", "last", "record")
+
+    def __init__(self, record: Record, conversation: bytes, called: tuple[str, ...]) -> None:
+        self.record = record
+        self.conversation = conversation
+        self.called = called
+        self.last = record.timestamp
+        self.count = 1
+
+    def again(self, record: Record, conversation: bytes) -> None:
+        self.count += 1
+        if record.timestamp > self.last:
+            self.last = record.timestamp
+        elif record.timestamp <= self.record.timestamp and _rank(record) < _rank(self.record):
+            self.record = record  # The earliest stands for all, whatever the order they come in.
+            self.conversation = conversation
+
+
+def _rank(record: Record) -> tuple[float, bytes, bytes, bytes]:
+    return record.timestamp, record.response_json, record.request_json, record.metadata_json
+
+
+class Group:
+    """Records with one request, by the key of their answer."""
+
+    __slots__ = ("answers", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.answers: dict[bytes, Seen] = {}
+
+    @property
+    def count(self) -> int:
+        return sum(seen.count for seen in self.answers.values())
+
+    def records(self) -> Iterator[Record]:
+        return (seen.record for seen in self.answers.values())
+
+
+class Intake:
+    """Takes records in; `holdout` and `others` are the groups by the key of their request."""
+
+    def __init__(self, workload: Workload, drops: Drops) -> None:
+        self.count = 0
+        self.holdout: dict[bytes, Group] = {}
+        self.others: dict[bytes, Group] = {}
+        self.notes: Counter[str] = Counter()
+        self._workload = workload
+        self._drops = drops
+        self._tool_sets = ToolSets()
+        self._sides: dict[bytes, bool] = {}
+        self._sizes: Counter[bytes] = Counter()
+        self._with_id: set[bytes] = set()
+
+    def take(self, records: Iterable[Record]) -> None:
+        requests: dict[bytes, Request | Reason] = {}  # Agents and retries repeat requests byte by byte.
+        sizes = self._sizes
+        for record in records:
+            self.count += 1
+            request = requests.get(record.request_json)
+            if request is None:
+                request = read_request(record.request_json, self._tool_sets)
+                requests[record.request_json] = request
+            if isinstance(request, Reason):
+                self._drops.add(request, record)
+                continue
+            answer = read_answer(record.response_json, request.tools)
+            if isinstance(answer, Reason):
+                self._drops.add(answer, record)
+                continue
+            conversation = self._conversation(record, request)
+            side = self._sides.get(conversation)
+            if side is None:
+                side = self._sides[conversation] = in_holdout(self._workload, conversation)
+            sizes[conversation] += 1
+            groups = self.holdout if side else self.others
+            group = groups.get(request.key)
+            if group is None:
+                group = groups[request.key] = Group(request)
+            seen = group.answers.get(answer.key)
+            if seen is None:
+                group.answers[answer.key] = Seen(record, conversation, answer.called)
+            else:
+                seen.again(record, conversation)
+            if request.tools.others:
+                self.notes["tools_of_other_types"] += 1
+            if request.tools.unchecked:
+                self.notes["tools_without_usable_schema"] += 1
+
+    def _conversation(self, record: Record, request: Request) -> bytes:
+        if record.metadata_json == b"{}" or (name := conversation_id(record)) is None:
+            return request.opening
+        key = hashlib.blake2b(name.encode(), digest_size=16, person=b"conversation").digest()
+        self._with_id.add(key)
+        return key
+
+    def report(self) -> Conversations:
+        total = self._sizes.total()
+        return Conversations(
+            total=len(self._sizes),
+            with_id=len(self._with_id),
+            holdout=sum(self._sides.values()),
+            largest_share=max(self._sizes.values()) / total if total else 0.0,
+        )
+
+
+def newest(records: Iterable[Record], limit: int, drops: Drops) -> list[Record]:
+    """The newest `limit` records, in memory for that many; the others are accounted for."""
+    kept: list[tuple[float, bytes, bytes, int, Record]] = []
+    for number, record in enumerate(records):
+        entry = (record.timestamp, record.response_json, record.request_json, number, record)
+        if len(kept) < limit:
+            heapq.heappush(kept, entry)
+        else:
+            drops.add(Reason.OVER_LIMIT, heapq.heappushpop(kept, entry)[-1])
+    return [record for *_, record in kept]

@@ -1,0 +1,98 @@
+"""Does the evaluation test what was learned? Exact and near repetitions between the parts, counted.
+
+Near means: what users and tools said (the system's words are the same everywhere) has a high Jaccard
+index over its words and pairs of neighbouring words. The evaluation is small, so all pairs are looked at
+exactly, not by sketches: two sets with an index of at least t share one of the rarest |a| - ⌈t·|a|⌉ + 1
+elements of a (prefix filtering; Bayardo et al. 2007, "Scaling up all pairs similarity search"), and only
+pairs that do are compared.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from flywheel.curation.canonical import spoken
+from flywheel.curation.report import Leakage, NearDuplicate
+from flywheel.models import Record
+
+THRESHOLD = 0.8
+"""Jaccard index from which two texts are nearly the same."""
+_LONGEST = 4_000  # Characters that are compared, from the end: what is asked now stands there.
+_EXAMPLES = 10
+_WORD = re.compile(r"\w+")
+
+Keyed = tuple[bytes, Record]
+
+
+def audit(parts: Mapping[str, Sequence[Keyed]]) -> Leakage:
+    """Compare the part `eval` with every other one; the bytes tell requests apart."""
+    tests = parts["eval"]
+    keys = {key for key, _ in tests}
+    index = _Index([shingles(record) for _, record in tests])
+    exact: dict[str, int] = {}
+    near: dict[str, int] = {}
+    touched: set[int] = set()
+    examples: list[NearDuplicate] = []
+    for name, part in parts.items():
+        if name == "eval":
+            continue
+        exact[name] = sum(key in keys for key, _ in part)
+        near[name] = 0
+        for _, record in part:
+            found = index.nearest(shingles(record))
+            if found is None:
+                continue
+            number, similarity = found
+            near[name] += 1
+            touched.add(number)
+            if len(examples) < _EXAMPLES:
+                examples.append(
+                    NearDuplicate(
+                        part=name,
+                        name=record.name,
+                        eval_name=tests[number][1].name,
+                        similarity=round(similarity, 3),
+                    )
+                )
+    return Leakage(
+        exact=exact,
+        near=near,
+        near_eval=len(touched),
+        threshold=THRESHOLD,
+        examples=tuple(examples),
+    )
+
+
+def shingles(record: Record) -> frozenset[str]:
+    """The words and pairs of neighbouring words of what users and tools said."""
+    words = _WORD.findall(spoken(record.request_json)[-_LONGEST:].casefold())
+    return frozenset(words).union(map(" ".join, pairwise(words)))
+
+
+class _Index:
+    """Sets to compare with, by their rarest elements."""
+
+    def __init__(self, sets: Sequence[frozenset[str]]) -> None:
+        self._sets = sets
+        common = Counter(element for each in sets for element in each)
+        self._where: defaultdict[str, list[int]] = defaultdict(list)
+        for number, each in enumerate(sets):
+            needed = len(each) - math.ceil(THRESHOLD * len(each)) + 1
+            for element in sorted(each, key=lambda element: (common[element], element))[:needed]:
+                self._where[element].append(number)
+        self._elements = frozenset(self._where)
+
+    def nearest(self, elements: frozenset[str]) -> tuple[int, float] | None:
+        """The number of the most similar set, with its likeness; None below the threshold."""
+        best: tuple[float, int] | None = None
+        for number in {number for element in elements & self._elements for number in self._where[element]}:
+            other = self._sets[number]
+            shared = len(elements & other)
+            similarity = shared / (len(elements) + len(other) - shared)
+            if similarity >= THRESHOLD and (best is None or similarity > best[0]):
+                best = similarity, number
+        return None if best is None else (best[1], best[0])
