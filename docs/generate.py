@@ -24,11 +24,12 @@ def configuration() -> str:
     lines = [
         "# Configuration",
         "",
-        "`flywheel serve --config FILE` reads one YAML file; without it, `config/config.yaml` of the working folder, else the",
-        "configuration that ships with the package. The blocks are those of NVIDIA's Data Flywheel Blueprint, whose files work",
-        "here; ours stand beside them. A key that does not exist is refused with the nearest one that does. Environment",
-        "variables override the file: `FLYWHEEL_TRAINING_CONFIG__EPOCHS=3`, `FLYWHEEL_NIMS__0__TAG='\"1.8\"'` (read as YAML).",
-        "A job may override `data_split_config`, `training_config`, `lora_config`, `icl_config`, `llm_judge_config` and `nims`.",
+        "`flywheel serve --config FILE` reads one YAML file; without it, `config/config.yaml` of the working folder,",
+        "else the configuration that ships with the package. The blocks are those of NVIDIA's Data Flywheel Blueprint,",
+        "whose files work here; ours stand beside them. A key that does not exist is refused with the nearest one that",
+        "does. Environment variables override the file: `FLYWHEEL_TRAINING_CONFIG__EPOCHS=3`, or, for an item of a",
+        "list, `FLYWHEEL_NIMS__0__TAG='\"1.8\"'`; values are read as YAML. A job may override `data_split_config`,",
+        "`training_config`, `lora_config`, `icl_config`, `llm_judge_config` and `nims`.",
         "",
         "This page is written by `docs/generate.py`.",
     ]

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 _fields: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("log_fields", default=None)
@@ -34,9 +35,9 @@ def log_context(**fields: Any) -> Iterator[None]:
         _fields.reset(token)
 
 
-def configure(level: str = "INFO", *, as_json: bool = False) -> None:
-    """Write this program's lines to stderr, as text or as one JSON object per line."""
-    handler = logging.StreamHandler(sys.stderr)
+def configure(level: str = "INFO", *, as_json: bool = False, file: Path | None = None) -> None:
+    """Write this program's lines to stderr, or to `file`, as text or as one JSON object per line."""
+    handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if as_json else _Text())
     logger = logging.getLogger("flywheel")
     logger.handlers[:] = [handler]

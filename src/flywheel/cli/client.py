@@ -23,7 +23,9 @@ Url = Annotated[
         show_default=f"the server that works in --data, else {DEFAULT_URL}",
     ),
 ]
-DataDir = Annotated[Path, typer.Option("--data", envvar="FLYWHEEL_DATA", help="Folder of everything that is kept.")]
+DataDir = Annotated[
+    Path, typer.Option("--data", envvar="FLYWHEEL_DATA", help="Folder of everything that is kept.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -46,7 +48,9 @@ class Refused(FlywheelError):
 class Api:
     """The public API of a running server. Every call is bounded in time."""
 
-    def __init__(self, url: str, *, transport: httpx.BaseTransport | None = None, timeout: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, transport: httpx.BaseTransport | None = None, timeout: float = 30.0
+    ) -> None:
         self.url = url
         self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport)
 
@@ -88,7 +92,9 @@ def _detail(answer: httpx.Response) -> str:
     try:
         detail = answer.json()["detail"]
     except (ValueError, KeyError, TypeError):
-        return f"{answer.request.method} {answer.request.url} answered {answer.status_code}: {answer.text[:300]}"
+        return (
+            f"{answer.request.method} {answer.request.url} answered {answer.status_code}: {answer.text[:300]}"
+        )
     if isinstance(detail, list):
         return "\n".join(f"{'.'.join(str(p) for p in e['loc'] if p != 'body')}: {e['msg']}" for e in detail)
     return str(detail)

@@ -25,9 +25,13 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None, right: int = 1) -> Table:
-    """A plain table; columns from number `right` on are right-aligned. Cells are shown as text, never as markup."""
-    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None, right: int = 1
+) -> Table:
+    """A plain table, right-aligned from column number `right` on. Cells are shown as text, never as markup."""
+    made = Table(
+        title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
+    )
     for number, column in enumerate(columns):
         made.add_column(column, justify="left" if number < right else "right", no_wrap=number == 0)
     for row in rows:

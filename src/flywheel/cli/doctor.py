@@ -47,7 +47,9 @@ def doctor(
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        rows = [(f.check, "ok" if f.ok else "WRONG", f.seen if f.ok else f"{f.seen} → {f.mend}") for f in findings]
+        rows = [
+            (f.check, "ok" if f.ok else "WRONG", f.seen if f.ok else f"{f.seen} → {f.mend}") for f in findings
+        ]
         out.print(table(["check", "", "seen"], rows, right=9))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
@@ -58,7 +60,10 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
     version = ".".join(str(part) for part in sys.version_info[:3])
     yield Finding("python", sys.version_info >= (3, 11), version, "install Python 3.11 or later")
     yield Finding(
-        "sqlite", sqlite3.sqlite_version_info >= (3, 35), sqlite3.sqlite_version, "use a Python with SQLite 3.35 or later"
+        "sqlite",
+        sqlite3.sqlite_version_info >= (3, 35),
+        sqlite3.sqlite_version,
+        "use a Python with SQLite 3.35 or later",
     )
     for package in ("torch", "transformers", "peft", "safetensors"):
         found = importlib.util.find_spec(package) is not None
@@ -68,7 +73,9 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
     yield _folder(data)
     settings: Settings | None = None
     try:
-        settings = load_settings(config or (default if (default := Path("config/config.yaml")).is_file() else None))
+        settings = load_settings(
+            config or (default if (default := Path("config/config.yaml")).is_file() else None)
+        )
         yield Finding("configuration", True, f"{len(settings.nims)} candidates")
     except FlywheelError as error:
         yield Finding("configuration", False, str(error), "correct the file")
@@ -87,7 +94,9 @@ def _gpus() -> Finding:
         listed = subprocess.run([tool, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
     except (subprocess.SubprocessError, OSError) as error:
         return Finding("gpu", False, f"nvidia-smi fails: {error}", "mend the driver, or train on the CPU")
-    return Finding("gpu", True, f"{len(listed.splitlines())} ({listed.splitlines()[0]})" if listed else "none")
+    return Finding(
+        "gpu", True, f"{len(listed.splitlines())} ({listed.splitlines()[0]})" if listed else "none"
+    )
 
 
 def _folder(data: Path) -> Finding:
@@ -99,7 +108,9 @@ def _folder(data: Path) -> Finding:
         return Finding("data folder", False, f"{data}: {error.strerror}", "choose another with --data")
     free = shutil.disk_usage(at).free
     seen = f"{data}: {free / 1e9:.0f} GB free"
-    return Finding("data folder", free > FREE_BYTES_WANTED, seen, "free some disk space, or choose another --data")
+    return Finding(
+        "data folder", free > FREE_BYTES_WANTED, seen, "free some disk space, or choose another --data"
+    )
 
 
 def _candidates(settings: Settings, data: Path) -> Iterator[Finding]:
@@ -108,7 +119,9 @@ def _candidates(settings: Settings, data: Path) -> Iterator[Finding]:
         if nim.engine != "local":
             yield Finding(f"candidate {nim.model_name}", True, f"served by {nim.engine}")
         elif name == DEMO_STUDENT or Path(name).exists():
-            yield _attempt(f"candidate {nim.model_name}", lambda n=name: str(resolve_model(n, cache_dir=data).name))  # type: ignore[misc]
+            yield _attempt(
+                f"candidate {nim.model_name}", lambda n=name: str(resolve_model(n, cache_dir=data).name)
+            )  # type: ignore[misc]
         else:
             yield Finding(f"candidate {nim.model_name}", True, "fetched from the hub at its first use")
 
@@ -116,7 +129,9 @@ def _candidates(settings: Settings, data: Path) -> Iterator[Finding]:
 def _judge(settings: Settings) -> Iterator[Finding]:
     judge = settings.llm_judge_config
     if judge is None or not judge.url:
-        yield Finding("judge", True, "none configured: the embedded text-matcher scores tool_calling_correctness")
+        yield Finding(
+            "judge", True, "none configured: the embedded text-matcher scores tool_calling_correctness"
+        )
         return
     url = judge.url
 
@@ -128,7 +143,9 @@ def _judge(settings: Settings) -> Iterator[Finding]:
         answer.raise_for_status()
         return f"{judge.model_name} answers"
 
-    yield _attempt(f"judge {judge.model_name}", probe, mend="check llm_judge_config: url, model_name, api_key_env")
+    yield _attempt(
+        f"judge {judge.model_name}", probe, mend="check llm_judge_config: url, model_name, api_key_env"
+    )
 
 
 def _services(settings: Settings) -> Iterator[Finding]:
@@ -139,7 +156,9 @@ def _services(settings: Settings) -> Iterator[Finding]:
         ("nim_base_url", nmp.nim_base_url),
     ]:
         if url:
-            yield _attempt(name, lambda u=url: f"{u} answers {httpx.get(u, timeout=10).status_code}", mend="start it")  # type: ignore[misc]
+            yield _attempt(
+                name, lambda u=url: f"{u} answers {httpx.get(u, timeout=10).status_code}", mend="start it"
+            )  # type: ignore[misc]
 
 
 def _server(data: Path) -> Finding:
@@ -153,7 +172,9 @@ def _server(data: Path) -> Finding:
         down = [part["name"] for part in parts if not part["ok"]]
         return f"{address}: {', '.join(down)} DOWN" if down else f"{address}: {len(parts)} parts are well"
 
-    return _attempt("server", ask, mend="it recorded its address and does not answer: start it again with flywheel serve")
+    return _attempt(
+        "server", ask, mend="it recorded its address and does not answer: start it again with flywheel serve"
+    )
 
 
 def _attempt(check: str, look: Callable[[], str], mend: str = "see the message") -> Finding:

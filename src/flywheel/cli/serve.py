@@ -27,9 +27,14 @@ from flywheel.errors import StorageFull, UserError
 
 ADDRESS_FILE = "serve.json"
 
-DataDir = Annotated[Path, typer.Option("--data", help="Folder of everything that Flywheel keeps.", envvar="FLYWHEEL_DATA")]
+DataDir = Annotated[
+    Path, typer.Option("--data", help="Folder of everything that Flywheel keeps.", envvar="FLYWHEEL_DATA")
+]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Configuration file.", show_default="config/config.yaml, else the built-in one")
+    Path | None,
+    typer.Option(
+        "--config", help="Configuration file.", show_default="config/config.yaml, else the built-in one"
+    ),
 ]
 LOCAL_CONFIG = Path("config/config.yaml")
 
@@ -39,7 +44,10 @@ def serve(
     config: ConfigFile = None,
     host: Annotated[str, typer.Option(help="Interface to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65533, help="Port of the API; services take N+1, models N+2. 0: any free ones.")
+        int,
+        typer.Option(
+            min=0, max=65533, help="Port of the API; services take N+1, models N+2. 0: any free ones."
+        ),
     ] = 8000,
     roles: Annotated[str, typer.Option(help=f"Comma-separated: all, or some of {', '.join(ROLES)}.")] = "all",
 ) -> None:
@@ -57,7 +65,10 @@ def parse_roles(text: str) -> frozenset[str]:
     if names == {"all"}:
         return frozenset(ROLES)
     if unknown := names - set(ROLES):
-        raise UserError(f"--roles: there is no role {', '.join(sorted(unknown))}; choose all, or some of {', '.join(ROLES)}")
+        raise UserError(
+            f"--roles: there is no role {', '.join(sorted(unknown))}; "
+            f"choose all, or some of {', '.join(ROLES)}"
+        )
     if not names:
         raise UserError(f"--roles: name at least one of {', '.join(ROLES)}, or all")
     return names
@@ -106,7 +117,9 @@ def listen(host: str, port: int) -> Iterator[list[socket.socket]]:
                         f"port {number} on {host} is in use; stop what listens there, or choose other ports: "
                         "--port N takes N, N+1 and N+2, --port 0 any free ones"
                     ) from error
-                raise UserError(f"--host {host} --port {number}: cannot listen there: {error.strerror or error}") from error
+                raise UserError(
+                    f"--host {host} --port {number}: cannot listen there: {error.strerror or error}"
+                ) from error
             sockets.append(opened)
         yield sockets
 
@@ -135,7 +148,9 @@ async def run(
     try:
         await asyncio.gather(*(server.up.wait() for server in servers))
         await asyncio.to_thread(flywheel.start)
-        (data / ADDRESS_FILE).write_text(json.dumps({**asdict(flywheel.addresses), "pid": os.getpid()}), "utf-8")
+        (data / ADDRESS_FILE).write_text(
+            json.dumps({**asdict(flywheel.addresses), "pid": os.getpid()}), "utf-8"
+        )
         _announce(flywheel)
         if ready:
             ready.set_result(flywheel)
@@ -157,8 +172,13 @@ def _url(opened: socket.socket) -> str:
 def _announce(flywheel: Flywheel) -> None:
     for part in flywheel.health():
         mark = "ok" if part.ok else "DOWN"
-        out.print(f"{part.name:<16} {mark:<5} {part.address or '':<28} {part.detail}", soft_wrap=True, markup=False)
-    out.print(f"Ready. Next: flywheel records import FILE, then flywheel runs start (API: {flywheel.addresses.api}/docs)")
+        out.print(
+            f"{part.name:<16} {mark:<5} {part.address or '':<28} {part.detail}", soft_wrap=True, markup=False
+        )
+    out.print(
+        "Ready. Next: flywheel records import FILE, then flywheel runs start "
+        f"(the API is described at {flywheel.addresses.api}/docs)"
+    )
 
 
 class _Server(uvicorn.Server):
@@ -166,7 +186,9 @@ class _Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI) -> None:
         super().__init__(
-            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+            uvicorn.Config(
+                app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=5
+            )
         )
         self.up = asyncio.Event()
 

@@ -1,0 +1,255 @@
+"""The whole program, put together: the only place that constructs stores, runtimes, clients and services.
+
+`create_app` makes three FastAPI applications for three addresses: the API, the NeMo services, and the model
+proxy, which cannot share one because two of them own `GET /v1/models`. What is left to `start` is what works
+by itself: resuming jobs, syncing adapters, waking runs. It is called when all three addresses answer.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import APIRouter, FastAPI
+
+from flywheel import __version__
+from flywheel.config import NimConfig, NmpConfig, Settings
+from flywheel.hub import Hub
+from flywheel.log import get_logger
+from flywheel.nemo.entity_store import EntityStoreClient
+from flywheel.orchestrator.context import Context, Limits
+from flywheel.orchestrator.loop import Loop
+from flywheel.orchestrator.router import router as jobs_router
+from flywheel.orchestrator.services import Services
+from flywheel.runtime.process import ProcessRuntime
+from flywheel.services.customizer.catalog import Target
+from flywheel.services.customizer.router import router as customizer_router
+from flywheel.services.customizer.service import CustomizerService
+from flywheel.services.datastore.router import datastore_router, entity_router
+from flywheel.services.datastore.service import DatastoreService
+from flywheel.services.deployments.router import proxy_router
+from flywheel.services.deployments.router import router as deployments_router
+from flywheel.services.deployments.service import DeploymentService
+from flywheel.services.evaluator.router import router as evaluator_router
+from flywheel.services.evaluator.service import EvaluatorService
+from flywheel.stores.logs import EmbeddedLogStore, LogStore
+from flywheel.stores.runs.embedded import EmbeddedRunStore
+from flywheel.web import make_app
+
+ROLES = ("orchestrator", "datastore", "customizer", "evaluator", "deployments")
+"""What a process can be; `deployments` includes the model proxy, `datastore` the entity store."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where this process listens: the API, the NeMo services, the model proxy."""
+
+    api: str
+    nemo: str
+    models: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether a part works, where it is, and what there is to say about it."""
+
+    name: str
+    ok: bool
+    address: str | None
+    detail: str
+
+
+@dataclass
+class Part:
+    """A running piece: how it starts, how it stops, and where it answers."""
+
+    name: str
+    address: str
+    detail: str = ""
+    start: Callable[[], object] = lambda: None
+    stop: Callable[[], object] = lambda: None
+
+
+@dataclass
+class Flywheel:
+    """The applications for the three addresses, and the parts behind them in the order of their start."""
+
+    api: FastAPI
+    nemo: FastAPI
+    models: FastAPI
+    addresses: Addresses
+    records: LogStore
+    parts: Sequence[Part]
+
+    def start(self) -> None:
+        """Begin the background work, part by part; what an earlier life left unfinished goes on."""
+        for part in self.parts:
+            part.start()
+
+    def stop(self) -> None:
+        """End the background work in reverse order; every part is stopped, whatever another one does."""
+        with ExitStack() as stack:
+            for part in self.parts:
+                stack.callback(part.stop)
+
+    def health(self) -> list[Health]:
+        """Ask every address whether it answers."""
+        answers = {part.address: _answers(part.address) for part in self.parts if part.address}
+        return [
+            Health(part.name, answers.get(part.address, True), part.address or None, part.detail)
+            for part in self.parts
+        ]
+
+
+def create_app(
+    settings: Settings, roles: frozenset[str], *, data_dir: Path, addresses: Addresses
+) -> Flywheel:
+    """Everything that `roles` need, with what it keeps under `data_dir`; nothing works until `start`."""
+    nemo_url, models_url, datastore_url = _urls(settings.nmp_config, addresses)
+    models = data_dir / "models"
+    hub = Hub(f"{datastore_url}/v1/hf")
+    records = EmbeddedLogStore(data_dir / "records.sqlite")
+    gpus = _gpus(settings.runtime.gpus)
+    parts: list[Part] = [Part("records", "", f"SQLite, {data_dir}", stop=records.close)]
+    nemo_routers: list[APIRouter] = []
+    proxy_routers: list[APIRouter] = []
+    api_routers: list[APIRouter] = []
+
+    if "datastore" in roles:
+        store = DatastoreService(data_dir / "datastore")
+        nemo_routers += [entity_router(store), datastore_router(store)]
+        parts.append(Part("datastore", addresses.nemo, "entity store and hub", store.start, store.stop))
+
+    if roles & {"customizer", "deployments"}:
+        runtime = ProcessRuntime(data_dir / "runtime", gpus=gpus)
+        parts.append(Part("runtime", "", f"processes, {len(gpus)} GPUs", runtime.reap, runtime.close))
+    if "customizer" in roles:
+        customizer = CustomizerService(
+            data_dir / "customizer",
+            runtime=runtime,
+            store=EntityStoreClient(nemo_url),
+            hub=hub,
+            targets=[_target(nim) for nim in settings.nims if nim.customization_enabled],
+            max_trainings=settings.runtime.max_trainings,
+            gpus=len(gpus),
+            model_cache=models,
+        )
+        nemo_routers.append(customizer_router(customizer))
+        parts.append(Part("customizer", addresses.nemo, "LoRA", customizer.start, customizer.stop))
+    if "deployments" in roles:
+        deployments = DeploymentService(
+            data_dir / "deployments",
+            runtime=runtime,
+            store=EntityStoreClient(nemo_url),
+            hub=hub,
+            model_cache=models,
+        )
+        nemo_routers.append(deployments_router(deployments))
+        proxy_routers.append(proxy_router(deployments))
+        parts.append(Part("deployments", addresses.nemo, "", deployments.start, deployments.stop))
+        parts.append(Part("model proxy", addresses.models, "OpenAI API"))
+    if "evaluator" in roles:
+        evaluator = EvaluatorService(data_dir / "evaluator", datastore_url=datastore_url, nim_url=models_url)
+        nemo_routers.append(evaluator_router(evaluator))
+        parts.append(Part("evaluator", addresses.nemo, _judge(settings), evaluator.start, evaluator.stop))
+
+    if "orchestrator" in roles:
+        runs = EmbeddedRunStore(data_dir / "runs.sqlite")
+        services = Services.at(nemo_url, models_url, datastore_url, hub)
+        limits = Limits(poll_s=settings.wakeups.poll_interval)
+        context = Context(
+            settings.model_copy(update={"nmp_config": nmp}), runs, records, services, limits=limits
+        )
+        loop = Loop(context, workers=settings.wakeups.workers)
+        api_routers.append(jobs_router(context, loop.wake))
+        parts.append(Part("runs", "", "SQLite", stop=runs.close))
+        parts.append(
+            Part("orchestrator", addresses.api, f"{len(settings.nims)} candidates", loop.start, loop.stop)
+        )
+
+    flywheel = Flywheel(
+        api=make_app("Flywheel", "problem", api_routers),
+        nemo=make_app("NeMo microservices", "nemo", [*nemo_routers, _alive()]),
+        models=make_app("Model proxy", "openai", [*proxy_routers, _alive()]),
+        addresses=addresses,
+        records=records,
+        parts=parts,
+    )
+    flywheel.api.include_router(_api_health(flywheel))
+    return flywheel
+
+
+def _urls(nmp: NmpConfig, addresses: Addresses) -> tuple[str, str, str]:
+    """Addresses of services, models and data store: those of the configuration, else what this process opens."""
+    return (
+        nmp.nemo_base_url or addresses.nemo,
+        nmp.nim_base_url or addresses.models,
+        nmp.datastore_base_url or addresses.nemo,
+    )
+
+
+def _target(nim: NimConfig) -> Target:
+    configs = nim.customizer_configs
+    return Target(
+        name=nim.target,
+        base_model=nim.model_name,
+        model_path=nim.model_path or nim.model_name,
+        max_seq_length=configs.max_seq_length,
+        gpus=configs.gpus,
+    )
+
+
+def _judge(settings: Settings) -> str:
+    judge = settings.llm_judge_config
+    return f"judge {judge.model_name}" if judge and judge.url else "text-matcher (no judge model configured)"
+
+
+def _gpus(configured: int | None) -> tuple[str, ...]:
+    """Ids of the GPUs that may be used: the first `configured` of those that the driver lists."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None or configured == 0:
+        return ()
+    query = [tool, "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+    except (subprocess.SubprocessError, OSError) as error:
+        log.warning("the GPU driver does not answer; working on the CPU", extra={"error": str(error)})
+        return ()
+    return tuple(listed[:configured])
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/health/live", timeout=5).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _alive() -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health/live")
+    def live() -> dict[str, str]:
+        """This process answers."""
+        return {"status": "live", "version": __version__}
+
+    return router
+
+
+def _api_health(flywheel: Flywheel) -> APIRouter:
+    router = _alive()
+
+    @router.get("/api/health")
+    def health() -> dict[str, Any]:
+        """Every part, whether it answers, and where."""
+        return {"version": __version__, "parts": [vars(part) for part in flywheel.health()]}
+
+    return router

@@ -1,0 +1,200 @@
+"""Drives a real `flywheel serve` from outside, as users and accidents would: start, post, watch, kill -9."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+CONFIG = """
+nims:
+  - model_name: "flywheel/student"
+    context_length: 2048
+    customization_enabled: true
+    customizer_configs: {max_seq_length: 1024}
+training_config: {epochs: 2, batch_size: 8, learning_rate: 0.002}
+lora_config: {adapter_dim: 8, adapter_dropout: 0.0}
+data_split_config: {eval_size: 12, val_ratio: 0.1, min_total_records: 20, limit: 160}
+icl_config: {max_context_length: 2048, reserved_tokens: 256, max_examples: 2, min_examples: 1}
+wakeups: {type: embedded, poll_interval: 0.1}
+"""
+DEADLINE_S = 240.0
+
+
+Job = dict[str, Any]
+
+
+def evaluation(job: Job, eval_type: str) -> Job:
+    found = [e for nim in job["nims"] for e in nim["evaluations"] if e["eval_type"] == eval_type]
+    return found[0] if found else {}
+
+
+def begun(eval_type: str) -> Callable[[Job], bool]:
+    return lambda job: bool(evaluation(job, eval_type).get("started_at"))
+
+
+def training(job: Job) -> Job:
+    found = [c for nim in job["nims"] for c in nim["customizations"]]
+    return found[0] if found else {}
+
+
+STEPS: list[tuple[str, Callable[[Job], bool]]] = [
+    ("curate", lambda job: job["status"] == "running"),
+    ("deploy", lambda job: any(nim["deployment_status"] for nim in job["nims"])),
+    ("base-eval", begun("base-eval")),
+    ("customize", lambda job: (training(job).get("progress") or 0) > 0),
+    ("adapter", lambda job: bool(training(job).get("customized_model"))),
+    ("customized-eval", begun("customized-eval")),
+    ("decide", lambda job: bool(job["decision"])),
+]
+"""A step of a run, and whether a job's document shows that it was reached."""
+
+
+class Wheel:
+    """A data folder and the server that works in it; the server may die and be started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.config = folder / "config.yaml"
+        self.config.write_text(CONFIG, "utf-8")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        """Start the server in a process group of its own and wait until it answers."""
+        log = (self.folder / "serve.log").open("ab")
+        command = [sys.executable, "-m", "flywheel", "serve", "--data", str(self.data)]
+        command += ["--config", str(self.config), "--port", "0"]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+        log.close()
+        self.until(self._answers, "the server to answer", 60)
+
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"serve ended:\n{self.log()}"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            recorded = json.loads((self.data / "serve.json").read_text())
+            if recorded["pid"] == self.process.pid:
+                self.url = recorded["api"]
+                self.nemo = recorded["nemo"]
+                self.models = recorded["models"]
+                return True
+        return False
+
+    def log(self) -> str:
+        return (self.folder / "serve.log").read_text(errors="replace")[-6000:]
+
+    def flywheel(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the command line against this folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "flywheel", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=check,
+            env={**os.environ, "FLYWHEEL_DATA": str(self.data)},
+        )
+
+    def post(self, **body: Any) -> str:
+        answer = httpx.post(f"{self.url}/api/jobs", json=body, timeout=30)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
+    def job(self, run_id: str) -> dict[str, Any]:
+        answer = httpx.get(f"{self.url}/api/jobs/{run_id}", timeout=30)
+        answer.raise_for_status()
+        job: dict[str, Any] = answer.json()
+        return job
+
+    def wait_for(self, run_id: str, when: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        """Poll the job until `when` holds for its document."""
+        last: dict[str, Any] = {}
+
+        def look() -> bool:
+            last.update(self.job(run_id))
+            return when(last)
+
+        self.until(look, what, DEADLINE_S, detail=lambda: json.dumps(last, indent=1)[:4000])
+        return last
+
+    def until(
+        self, done: Callable[[], bool], what: str, seconds: float, detail: Callable[[], str] = lambda: ""
+    ) -> None:
+        end = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < end, f"waited {seconds} s in vain for {what}\n{detail()}\n{self.log()}"
+            time.sleep(0.03)
+
+    def kill(self) -> None:
+        """kill -9 of the whole process group, as an out-of-memory killer or a power cut would have it."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+        self.until(lambda: not self.leftovers(), "every child to be gone", 15, lambda: str(self.leftovers()))
+
+    def stop(self) -> None:
+        """Ctrl-C, politely."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+
+    def leftovers(self) -> list[str]:
+        """Command lines of living processes that work in this folder."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "status"]):
+            line = " ".join(process.info["cmdline"] or [])
+            if str(self.folder) in line and process.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(line)
+        return found
+
+    def children(self) -> list[str]:
+        """Command lines of the trainings and model servers that run now."""
+        return [
+            line for line in self.leftovers() if "flywheel.training" in line or "flywheel.serving" in line
+        ]
+
+
+@contextlib.contextmanager
+def wheel(folder: Path, records: int = 160) -> Iterator[Wheel]:
+    """A running server with `records` records of the demo's `tool_router` workload in it."""
+    made = Wheel(folder)
+    log = folder / "records.jsonl"
+    lines = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "flywheel.synthesis.support",
+            "--seed",
+            "7",
+            "--out",
+            str(folder / "all.jsonl"),
+        ],
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
+    assert lines.returncode == 0
+    wanted = [
+        line for line in (folder / "all.jsonl").read_text("utf-8").splitlines() if '"tool_router"' in line
+    ]
+    log.write_text("\n".join(wanted[:records]), "utf-8")
+    made.flywheel("records", "import", str(log))
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+        assert not made.leftovers()
