@@ -8,6 +8,7 @@ that differently.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -69,6 +70,7 @@ class ChatClient:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._timeout = timeout
+        self._secret = api_key
         self._http = httpx.AsyncClient(transport=transport, timeout=timeout, headers=headers, limits=limits)
 
     async def __aenter__(self) -> Self:
@@ -123,7 +125,15 @@ class ChatClient:
             raise ChatRejected(url, model, f"not a URL: {error}", 400) from error
         if response.is_success:
             return response
-        raise _refusal(url, model, response)
+        raise self._refusal(url, model, response)
+
+    def _refusal(self, url: str, model: str, response: httpx.Response) -> ChatError:
+        """The error that a status means. Some servers repeat the key in it; it goes no further."""
+        text = response.text.replace(self._secret, "******") if self._secret else response.text
+        detail, status = text[:_DETAIL_LIMIT], response.status_code
+        if status == 429 or status >= 500:
+            return ChatBusy(url, model, detail, status, _retry_after(response.headers.get("retry-after")))
+        return ChatRejected(url, model, detail, status)
 
 
 def endpoint_root(url: str) -> str:
@@ -133,14 +143,6 @@ def endpoint_root(url: str) -> str:
         if root.endswith(route):
             return root.removesuffix(route)
     return root
-
-
-def _refusal(url: str, model: str, response: httpx.Response) -> ChatError:
-    detail = response.text[:_DETAIL_LIMIT]
-    status = response.status_code
-    if status == 429 or status >= 500:
-        return ChatBusy(url, model, detail, status, _retry_after(response.headers.get("retry-after")))
-    return ChatRejected(url, model, detail, status)
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -161,7 +163,7 @@ def _retry_after(value: str | None) -> float | None:
 
 def _json(response: httpx.Response, url: str, model: str) -> dict[str, Any]:
     try:
-        body = response.json()
+        body = json.loads(response.content)
     except ValueError as error:
         raise ChatUnreadable(url, model, f"not JSON: {response.text[:_DETAIL_LIMIT]}") from error
     if not isinstance(body, dict):

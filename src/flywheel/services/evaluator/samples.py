@@ -1,0 +1,108 @@
+"""The samples of one job, on disk: a file of JSON lines that only grows, so that `kill -9` costs at most
+one line.
+
+A line is handed to the operating system as soon as its sample is scored, and forced to the disk in
+batches. A later line about the same sample replaces the earlier one.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flywheel.errors import StorageFull
+
+Record = dict[str, Any]
+
+_BATCH = 16
+
+
+class Samples:
+    """Append and read the records `{task, key, …}` of one file; safe to use from any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._unsynced = 0
+
+    def records(self) -> list[Record]:
+        """The newest record of every sample, in the order of task and data."""
+        newest = {(record["task"], record["key"]): record for record in self._lines()}
+        return sorted(newest.values(), key=lambda record: (record["task"], record["index"]))
+
+    def append(self, record: Record) -> None:
+        """Raises StorageFull; then nothing of the record is in the file."""
+        line = _dumps(record)
+        with self._lock:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:
+                end = self._end(file.fileno())
+                try:
+                    _write(file.fileno(), line)
+                    self._unsynced += 1
+                    if self._unsynced >= _BATCH:
+                        os.fsync(file.fileno())
+                        self._unsynced = 0
+                except OSError as error:
+                    file.truncate(end)
+                    if error.errno == errno.ENOSPC:
+                        raise StorageFull(f"a sample of {self.path.parent.name}") from error
+                    raise
+
+    def sync(self) -> None:
+        """Force everything to the disk."""
+        with self._lock:
+            if self.path.exists():
+                with self.path.open("ab") as file:
+                    os.fsync(file.fileno())
+            self._unsynced = 0
+
+    def _end(self, file: int) -> int:
+        """Where the next line goes: after the last whole one. A torn line of an earlier life is cut off."""
+        size = os.fstat(file).st_size
+        if size == 0 or self._last_byte(size) == b"\n":
+            return size
+        whole = self.path.read_bytes().rfind(b"\n") + 1
+        os.ftruncate(file, whole)
+        return whole
+
+    def _last_byte(self, size: int) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(size - 1)
+            return file.read(1)
+
+    def _lines(self) -> Iterator[Record]:
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield json.loads(line)
+
+
+def _dumps(record: Record) -> bytes:
+    """ASCII, since models can emit half a surrogate pair; numbers that JSON does not have become words."""
+    try:
+        return json.dumps(record, allow_nan=False).encode() + b"\n"
+    except ValueError:
+        return json.dumps(_finite(record), allow_nan=False).encode() + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _write(file: int, line: bytes) -> None:
+    """All of the line; a disk that fills up takes a part and then refuses."""
+    while line:
+        line = line[os.write(file, line) :]
