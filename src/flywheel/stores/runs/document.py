@@ -33,6 +33,7 @@ EvalType = Literal["base-eval", "icl-eval", "customized-eval"]
 WorkloadType = Literal["tool_calling", "generic"]
 
 OPEN: frozenset[WorkStatus] = frozenset({"waiting", "running"})
+EVAL_FILE = "eval_data.jsonl"
 EVENTS_KEPT = 300
 """Events of a run that are kept; a healthy run has about thirty."""
 
@@ -161,7 +162,7 @@ class Candidate(Value):
     evaluations: tuple[Evaluation, ...] = ()
     customization: Customization | None = None
     icl_file: str | None = None
-    """`dataset/path` of the in-context version of the holdout for this candidate."""
+    """Path, in the icl data set, of the holdout with in-context examples for this candidate."""
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
     trouble: Trouble | None = None
@@ -247,6 +248,12 @@ class Run(Value):
 
     def dataset(self, kind: Literal["eval", "icl", "train"]) -> Dataset | None:
         return next((d for d in self.datasets if d.kind == kind), None)
+
+    def eval_url(self, candidate: Candidate, eval_type: EvalType) -> str | None:
+        """The file that an evaluation asks; None where there is none, and so nothing to evaluate."""
+        dataset = self.dataset("icl" if eval_type == "icl-eval" else "eval")
+        path = candidate.icl_file if eval_type == "icl-eval" else EVAL_FILE
+        return f"{dataset.uri}/{path}" if dataset and path else None
 
     def noting(
         self,

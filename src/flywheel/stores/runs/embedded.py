@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from flywheel.errors import StorageFull
 from flywheel.stores.runs.document import Run
 from flywheel.stores.runs.errors import IdempotencyKeyReused, RunNotFound, RunStoreDamaged, StaleRun
 from flywheel.stores.runs.protocol import RunPage, RunQuery
+from flywheel.stores.sqlite import Database
 
+_WHAT = "the state of a run"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -33,6 +32,7 @@ CREATE TABLE IF NOT EXISTS runs (
     status TEXT NOT NULL,
     step TEXT NOT NULL,
     demand INTEGER NOT NULL,
+    cancels INTEGER NOT NULL DEFAULT 0,
     body TEXT NOT NULL,
     idempotency_key TEXT UNIQUE,
     fingerprint TEXT NOT NULL DEFAULT '',
@@ -46,32 +46,27 @@ CREATE INDEX IF NOT EXISTS runs_workload ON runs (workload_id, client_id, seq);
 
 
 class EmbeddedRunStore:
-    """A RunStore on the SQLite file at `path`; its folder must exist."""
+    """A RunStore on the SQLite file at `path`."""
 
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._path = path
         self._clock = clock
-        self._lock = threading.RLock()
         self._process = _process_name(os.getpid())
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
-            with self._translated():
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=NORMAL")
-                self._db.executescript(_SCHEMA)
-        except BaseException:
-            self._db.close()
+            self._db = Database(path, _SCHEMA)
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                raise RunStoreDamaged(str(path), str(error)) from error
             raise
 
     def create(self, run: Run, *, key: str | None = None, fingerprint: str = "") -> Run:
-        with self._transaction():
+        with self._db.write(_WHAT) as db:
             if key is not None:
                 row = self._row("SELECT body, fingerprint FROM runs WHERE idempotency_key = ?", key)
                 if row and row[1] != fingerprint:
                     raise IdempotencyKeyReused(key)
                 if row:
                     return Run.model_validate_json(row[0])
-            self._db.execute(
+            db.execute(
                 "INSERT INTO runs (id, revision, workload_id, client_id, status, step, demand, body,"
                 " idempotency_key, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -97,15 +92,16 @@ class EmbeddedRunStore:
 
     def apply(self, run: Run, change: Run, *, owner: str | None = None) -> Run:
         stored = change.but(revision=run.revision + 1)
-        with self._transaction():
-            cursor = self._db.execute(
-                "UPDATE runs SET revision = ?, status = ?, step = ?, demand = ?, body = ?"
+        with self._db.write(_WHAT) as db:
+            cursor = db.execute(
+                "UPDATE runs SET revision = ?, status = ?, step = ?, demand = ?, cancels = ?, body = ?"
                 " WHERE id = ? AND revision = ? AND (? IS NULL OR lease_owner = ?)",
                 (
                     stored.revision,
                     stored.status,
                     stored.step,
                     stored.demand,
+                    stored.cancel_requested,
                     stored.model_dump_json(),
                     run.id,
                     run.revision,
@@ -120,8 +116,8 @@ class EmbeddedRunStore:
         return stored
 
     def delete(self, run_id: str) -> None:
-        with self._transaction():
-            self._db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+        with self._db.write(_WHAT) as db:
+            db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
     def list(self, query: RunQuery = RunQuery()) -> RunPage:  # noqa: B008 - a frozen value
         wanted = {
@@ -133,17 +129,22 @@ class EmbeddedRunStore:
         values = [wanted[name] for name in names]
         where = " AND ".join(f"{name} = ?" for name in names) or "1"
         limit = -1 if query.limit is None else query.limit
-        with self._reading():
-            (total,) = self._db.execute(f"SELECT COUNT(*) FROM runs WHERE {where}", values).fetchone()  # noqa: S608 - three fixed names
-            rows = self._db.execute(
+        with self._db.read() as db:
+            (total,) = db.execute(f"SELECT COUNT(*) FROM runs WHERE {where}", values).fetchone()  # noqa: S608 - three fixed names
+            rows = db.execute(
                 f"SELECT body FROM runs WHERE {where} ORDER BY seq DESC LIMIT ? OFFSET ?",  # noqa: S608 - as above
                 [*values, limit, query.offset],
             ).fetchall()
         return RunPage(runs=tuple(Run.model_validate_json(body) for (body,) in rows), total=total)
 
-    def unfinished(self) -> tuple[str, ...]:
-        with self._reading():
-            rows = self._db.execute("SELECT id FROM runs WHERE step <> 'finished' ORDER BY seq").fetchall()
+    def unfinished(self, slots: int) -> tuple[str, ...]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT id FROM (SELECT seq, id, status, cancels,"
+                " SUM(demand) OVER (ORDER BY seq) - demand AS ahead FROM runs WHERE step <> 'finished')"
+                " WHERE status <> 'pending' OR cancels OR ahead < ? ORDER BY seq",
+                (slots,),
+            ).fetchall()
         return tuple(run_id for (run_id,) in rows)
 
     def ahead(self, run_id: str) -> int:
@@ -156,38 +157,37 @@ class EmbeddedRunStore:
 
     def lease(self, run_id: str, owner: str, seconds: float) -> float:
         now = self._clock().timestamp()
-        with self._transaction():
+        with self._db.write(_WHAT) as db:
             row = self._row("SELECT lease_owner, lease_until, lease_process FROM runs WHERE id = ?", run_id)
             if row is None:
                 raise RunNotFound(run_id)
             holder, until, process = row
             if holder not in (None, owner) and until > now and self._alive(process):
                 return float(until - now)
-            self._db.execute(
+            db.execute(
                 "UPDATE runs SET lease_owner = ?, lease_until = ?, lease_process = ? WHERE id = ?",
                 (owner, now + seconds, self._process, run_id),
             )
         return 0.0
 
     def renew(self, run_id: str, owner: str, seconds: float) -> bool:
-        with self._transaction():
-            cursor = self._db.execute(
+        with self._db.write(_WHAT) as db:
+            cursor = db.execute(
                 "UPDATE runs SET lease_until = ? WHERE id = ? AND lease_owner = ?",
                 (self._clock().timestamp() + seconds, run_id, owner),
             )
         return cursor.rowcount == 1
 
     def release(self, run_id: str, owner: str) -> None:
-        with self._transaction():
-            self._db.execute(
+        with self._db.write(_WHAT) as db:
+            db.execute(
                 "UPDATE runs SET lease_owner = NULL, lease_until = NULL, lease_process = NULL"
                 " WHERE id = ? AND lease_owner = ?",
                 (run_id, owner),
             )
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._db.close()
 
     def _alive(self, process: str | None) -> bool:
         if process is None or process == self._process:
@@ -196,39 +196,9 @@ class EmbeddedRunStore:
         return _process_name(pid) == process
 
     def _row(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
-        with self._reading():
-            row: tuple[Any, ...] | None = self._db.execute(sql, values).fetchone()
-            return row
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        with self._lock, self._translated():
-            yield
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock, self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            else:
-                self._db.execute("COMMIT")
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", None)
-            if code == sqlite3.SQLITE_FULL:
-                raise StorageFull(f"the state of a run in {self._path.name}") from error
-            if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-                raise RunStoreDamaged(str(self._path), str(error)) from error
-            raise
+        with self._db.read() as db:
+            row = db.execute(sql, values).fetchone()
+            return tuple(row) if row else None
 
 
 def _process_name(pid: int) -> str:

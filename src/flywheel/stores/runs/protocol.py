@@ -58,8 +58,11 @@ class RunStore(Protocol):
     def list(self, query: RunQuery = ...) -> RunPage:
         """Runs that match, newest first."""
 
-    def unfinished(self) -> tuple[str, ...]:
-        """Ids of the runs that somebody must advance, oldest first; those being deleted are among them."""
+    def unfinished(self, slots: int) -> tuple[str, ...]:
+        """Ids of the runs that can be advanced, oldest first; those being deleted are among them.
+
+        A pending run is not, while those before it want all of the `slots` for candidates.
+        """
 
     def ahead(self, run_id: str) -> int:
         """Slots for candidates that unfinished runs created before this one still want.

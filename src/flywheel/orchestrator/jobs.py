@@ -1,0 +1,102 @@
+"""What users can do with runs: start, look, cancel, delete. What follows is the workflow's business."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flywheel.config import nearest
+from flywheel.models import Workload
+from flywheel.orchestrator.context import Context
+from flywheel.orchestrator.errors import (
+    JobNotFound,
+    JobStateForbids,
+    MalformedRunId,
+    TooFewRecords,
+    UnknownWorkload,
+)
+from flywheel.orchestrator.request import configured, read_request
+from flywheel.stores.runs.document import Run, is_run_id, new_run
+from flywheel.stores.runs.errors import RunNotFound, StaleRun
+
+_TRIES = 20
+
+
+class Jobs:
+    """Runs as their users meet them; `wake` is called with the id of a run that is new or was changed."""
+
+    def __init__(self, context: Context, wake: Callable[[str], None]) -> None:
+        self._context = context
+        self._wake = wake
+
+    def start(self, body: object, key: str | None = None) -> Run:
+        """A new run, or the one that this idempotency `key` has started.
+
+        Raises ConfigError, UnknownCandidate, NoCandidates, UnknownWorkload, TooFewRecords and
+        IdempotencyKeyReused.
+        """
+        context = self._context
+        request = read_request(body)
+        config = configured(request, context.settings)
+        self._enough(request.workload, config.data_split_config.min_total_records)
+        run = new_run(request.workload, config, context.clock(), request.overrides)
+        run = context.runs.create(run, key=key, fingerprint=request.fingerprint)
+        self._wake(run.id)
+        return run
+
+    def load(self, job_id: str) -> Run:
+        """Raises MalformedRunId and JobNotFound."""
+        if not is_run_id(job_id):
+            raise MalformedRunId
+        try:
+            return self._context.runs.load(job_id)
+        except RunNotFound as error:
+            raise JobNotFound from error
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for the run's end. Raises as `load`, and JobStateForbids."""
+
+        def cancelled(run: Run) -> Run:
+            if run.finished:
+                raise JobStateForbids("Cannot cancel a job that has already finished.")
+            return run.but(cancel_requested=True)
+
+        self._change(job_id, cancelled)
+
+    def delete(self, job_id: str) -> None:
+        """Begin to delete the run and what it left. Raises as `load`, and JobStateForbids."""
+
+        def erased(run: Run) -> Run:
+            if not run.finished:
+                raise JobStateForbids("Cannot delete a running job. Please cancel the job first.")
+            return run.but(step="erase")
+
+        self._change(job_id, erased)
+
+    def _change(self, job_id: str, change: Callable[[Run], Run]) -> None:
+        """Compare-and-set, again while a worker is faster."""
+        if not is_run_id(job_id):
+            raise MalformedRunId
+        runs, clock = self._context.runs, self._context.clock
+        for tries in range(_TRIES):
+            try:
+                run = runs.load(job_id)
+                changed = change(run)
+                if changed != run:
+                    runs.apply(run, changed.but(updated_at=clock()))
+                break
+            except StaleRun:
+                if tries == _TRIES - 1:
+                    raise
+            except RunNotFound as error:
+                raise JobNotFound(f"Job with ID {job_id} not found") from error
+        self._wake(job_id)
+
+    def _enough(self, workload: Workload, wanted: int) -> None:
+        logs = self._context.logs
+        found = logs.count(workload)
+        if found == 0:
+            known = {str(s.workload) for s in logs.workloads()}
+            hint = nearest(str(workload), known) if known else ": nothing has been recorded yet"
+            raise UnknownWorkload(workload.client_id, workload.workload_id, hint)
+        if found < wanted:
+            raise TooFewRecords(str(workload), found, wanted)

@@ -1,0 +1,164 @@
+"""The steps of a run, one function each: a run goes in, the run as it should be then comes out.
+
+A step may be slow and holds nothing; it may be cut off anywhere and made again. What is decided about order,
+leases, cancellation and failures of the whole run is in `workflow`, the life of one candidate in `candidate`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from flywheel.orchestrator.candidate import cancel, output_name, proceed, works
+from flywheel.orchestrator.candidate import release as take_down
+from flywheel.orchestrator.context import DONE, NOW, Context, Outcome, after
+from flywheel.orchestrator.datasets import build
+from flywheel.orchestrator.decision import decide as best
+from flywheel.orchestrator.errors import NothingUseful
+from flywheel.orchestrator.judge import probed
+from flywheel.stores.runs.document import Candidate, Run, Work
+
+
+def curate(run: Run, context: Context) -> Outcome:
+    """Wait for a free slot, then make and upload the data sets."""
+    if run.status == "pending":
+        if context.runs.ahead(run.id) >= context.slots:
+            return run, after(context.limits.queue_s)
+        started = run.but(status="running", started_at=context.clock())
+        return started.noting(context.clock(), "run started"), NOW
+    judge = probed(run.config.llm_judge_config, context.environment, context.judge_transport)
+    run = build(run.but(judge=judge), context)
+    text = ", ".join(f"{d.num_records} {d.kind}" for d in run.datasets)
+    return run.noting(context.clock(), f"data sets uploaded: {text}").but(step="candidates"), NOW
+
+
+def candidates(run: Run, context: Context) -> Outcome:
+    """One pass over the candidates that have a slot, in the order of the configuration."""
+    free = max(0, context.slots - context.runs.ahead(run.id))
+    before = {c.model_name: c for c in run.candidates}
+    moved: list[Candidate] = []
+    for candidate in run.candidates:
+        if candidate.stage != "done" and free > 0:
+            free -= 1
+            candidate = _pass(run, candidate, context)
+        moved.append(candidate)
+    change = run.but(candidates=tuple(moved))
+    for candidate in moved:
+        for message, level in _news(before[candidate.model_name], candidate):
+            change = change.noting(context.clock(), message, level=level, candidate=candidate.model_name)
+    if all(c.stage == "done" for c in moved):
+        return change.but(step="decide"), NOW
+    if any(c.stage != before[c.model_name].stage for c in moved):
+        return change, NOW
+    return change, after(_pause(change, context))
+
+
+def decide(run: Run, context: Context) -> Outcome:
+    """Choose the best; a run whose candidates all failed has nothing to choose from."""
+    if all(c.failed for c in run.candidates):
+        raise NothingUseful([f"{c.model_name}: {c.error or 'no cause was given'}" for c in run.candidates])
+    decision = best(run)
+    return run.noting(context.clock(), decision.reason).but(
+        decision=decision, step="release", outcome="completed"
+    ), NOW
+
+
+def release(run: Run, context: Context) -> Outcome:
+    """End what still runs elsewhere; the run is over when nothing of it does."""
+    ended: list[Candidate] = []
+    for candidate in run.candidates:
+        if any(work.open for work in works(candidate)):
+            candidate = cancel(run, candidate, context)
+        if candidate.stage != "done" and not any(work.open for work in works(candidate)):
+            started = candidate.stage != "waiting"
+            candidate = candidate.but(cancelled=run.outcome == "cancelled")
+            candidate = take_down(candidate, context) if started else _dropped(run, candidate)
+        ended.append(candidate)
+    change = run.but(candidates=tuple(ended))
+    if any(c.stage != "done" for c in ended):
+        return change, after(context.limits.poll_s)
+    now = context.clock()
+    outcome = run.outcome or "failed"
+    ended_run = change.but(step="finished", status=outcome, finished_at=now)
+    level = {"completed": "info", "cancelled": "warning", "failed": "error"}[outcome]
+    return ended_run.noting(now, f"run {outcome}", level=level), DONE  # type: ignore[arg-type]
+
+
+def erase(run: Run, context: Context) -> Outcome:
+    """Delete what the run left at the services: data sets, adapters, evaluation jobs; then the run."""
+    services, namespace = context.services, context.namespace
+    for dataset in run.datasets:
+        services.hub.delete(f"{namespace}/{dataset.name}", repo_type="dataset")
+        services.entities.delete_dataset(namespace, dataset.name)
+    for candidate in run.candidates:
+        for evaluation in candidate.evaluations:
+            if evaluation.job_id:
+                services.evaluator.delete_job(evaluation.job_id)
+        adapter = candidate.customization and candidate.customization.customized_model
+        if adapter and adapter.startswith(f"{namespace}/{output_name(candidate.model_name)}@"):
+            services.entities.delete_model(namespace, adapter.partition("/")[2])
+    return None, DONE
+
+
+def _dropped(run: Run, candidate: Candidate) -> Candidate:
+    """A candidate whose turn never came."""
+    failed = run.outcome == "failed"
+    return candidate.but(stage="done", failed=failed, error=run.error if failed else None)
+
+
+def _pass(run: Run, candidate: Candidate, context: Context) -> Candidate:
+    """One pass; a trouble that did not come again is over."""
+    moved = proceed(run, candidate, context)
+    return moved.but(trouble=None) if moved.trouble == candidate.trouble else moved
+
+
+def _pause(run: Run, context: Context) -> float:
+    """Until the next look: a tenth of the age of what was started last, within the limits."""
+    now = context.clock()
+    begun: list[datetime] = []
+    for candidate in run.candidates:
+        if candidate.stage == "deploy" and candidate.deployed_at:
+            begun.append(candidate.deployed_at)
+        if candidate.stage == "work":
+            begun += [w.started_at for w in works(candidate) if w.status == "running" and w.started_at]
+    troubles = [c.trouble.count for c in run.candidates if c.trouble]
+    if troubles:
+        return context.limits.retry_delay(max(troubles))
+    return context.limits.poll(min(((now - moment).total_seconds() for moment in begun), default=0.0))
+
+
+def _news(before: Candidate, now: Candidate) -> list[tuple[str, Literal["info", "warning", "error"]]]:
+    """What the log should say about the difference."""
+    news: list[tuple[str, Literal["info", "warning", "error"]]] = []
+    if now.trouble and now.trouble != before.trouble and now.trouble.count == 1:
+        news.append((f"{now.trouble.message}; trying again", "warning"))
+    if now.stage != before.stage:
+        match now.stage:
+            case "deploy":
+                news.append(("deployment started", "info"))
+            case "work":
+                news.append(("deployment ready", "info"))
+            case "done":
+                news.append(("candidate failed", "error") if now.failed else ("candidate done", "info"))
+    for old, new in zip(before.evaluations, now.evaluations, strict=True):
+        news += _work_news(new.eval_type, old, new)
+    if before.customization and now.customization:
+        news += _work_news("customization", before.customization, now.customization)
+        if now.customization.trained and not before.customization.trained:
+            news.append((f"training done: {now.customization.customized_model}", "info"))
+    if now.failed and not before.failed and now.error:
+        news.append((now.error, "error"))
+    return news
+
+
+def _work_news(name: str, before: Work, now: Work) -> list[tuple[str, Literal["info", "warning", "error"]]]:
+    if before.status == now.status:
+        return []
+    match now.status:
+        case "running":
+            return [(f"{name} started as {now.job_id}", "info")]
+        case "completed":
+            return [(f"{name} completed", "info")]
+        case "failed" | "cancelled":
+            return [(f"{name} {now.status}: {now.error}", "error")]
+    return []

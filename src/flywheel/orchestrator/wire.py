@@ -1,0 +1,246 @@
+"""Runs as `/api/jobs` shows them: NVIDIA's documents, field for field, and our additions beside theirs.
+
+Datetimes go out naive and in UTC, as their clients expect; a field of theirs is never left out.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flywheel.stores.logs import WorkloadSummary
+from flywheel.stores.runs.document import Candidate, Customization, Evaluation, Run, Score, Work
+
+_DEPLOYMENT_STATES = frozenset(
+    {"created", "pending", "running", "cancelled", "failed", "completed", "ready", "unknown"}
+)
+_SHARES = {"deploy": 5.0, "base-eval": 15.0, "icl-eval": 15.0, "customization": 50.0, "customized-eval": 15.0}
+"""What each work of a candidate counts in the percentage of a run."""
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """One entry of the list."""
+    return {
+        "id": run.id,
+        "workload_id": run.workload_id,
+        "client_id": run.client_id,
+        "status": run.status,
+        "started_at": _naive(run.started_at or run.created_at),
+        "finished_at": _naive(run.finished_at),
+        "datasets": _datasets(run),
+        "error": run.error,
+        "step": run.step,
+        "created_at": _naive(run.created_at),
+        "cancel_requested": run.cancel_requested,
+    }
+
+
+def detail(run: Run, nemo_url: str, at: datetime) -> dict[str, Any]:
+    """The whole document; `nemo_url` is where the jobs that it points to are."""
+    judge = run.judge
+    return {
+        "id": run.id,
+        "workload_id": run.workload_id,
+        "client_id": run.client_id,
+        "status": run.status,
+        "started_at": _naive(run.started_at or run.created_at),
+        "finished_at": _naive(run.finished_at),
+        "num_records": run.num_records,
+        "llm_judge": judge.model_dump() if judge else None,
+        "nims": [_nim(run, candidate, nemo_url, at) for candidate in run.candidates],
+        "datasets": _datasets(run),
+        "error": run.error,
+        "step": run.step,
+        "created_at": _naive(run.created_at),
+        "updated_at": _naive(run.updated_at),
+        "cancel_requested": run.cancel_requested,
+        "workload_type": run.workload_type,
+        "progress": progress(run),
+        "decision": run.decision.model_dump() if run.decision else None,
+        "curation": run.curation,
+        "overrides": run.overrides,
+        "config": run.config.model_dump(mode="json", exclude={"nims"}),
+        "trouble": run.trouble.message if run.trouble else None,
+        "events": [event.model_dump() | {"at": _naive(event.at)} for event in run.events],
+    }
+
+
+def progress(run: Run) -> dict[str, Any]:
+    """Where the run is: its step, and for each candidate what it does, how far and for how long."""
+    candidates = [_candidate_progress(candidate) for candidate in run.candidates]
+    share = sum(c["percent"] for c in candidates) / len(candidates) if candidates else 0.0
+    percent = 100.0 if run.finished else round(2.0 * (run.step != "curate") + 0.97 * share, 1)
+    return {"step": run.step, "percent": percent, "candidates": candidates}
+
+
+def _candidate_progress(candidate: Candidate) -> dict[str, Any]:
+    training = candidate.customization
+    return {
+        "model_name": candidate.model_name,
+        "stage": candidate.stage,
+        "doing": _doing(candidate),
+        "percent": _percent(candidate),
+        "deployment": candidate.deployment_status,
+        "evaluations": {
+            e.eval_type: {"status": e.status, "percent": e.progress} for e in candidate.evaluations
+        },
+        "customization": None
+        if training is None
+        else {
+            "status": training.status,
+            "percent": training.progress,
+            "steps_completed": training.steps_completed,
+            "steps_per_epoch": training.steps_per_epoch,
+            "epochs_completed": training.epochs_completed,
+            "train_loss": training.train_loss,
+            "val_loss": training.val_loss,
+            "eta_seconds": training.eta_seconds,
+        },
+        "trouble": candidate.trouble.message if candidate.trouble else None,
+    }
+
+
+def _doing(candidate: Candidate) -> str:
+    if candidate.stage != "work":
+        return candidate.stage
+    running = [e.eval_type for e in candidate.evaluations if e.status == "running"]
+    training = candidate.customization
+    if training and training.status == "running":
+        return " + ".join(["customize" if not training.trained else "load adapter", *running])
+    return " + ".join(running) or "work"
+
+
+def _percent(candidate: Candidate) -> float:
+    if candidate.stage in ("release", "done"):
+        return 100.0
+    parts: dict[str, float] = {"deploy": 100.0 if candidate.deployment_ready else 0.0}
+    works: list[tuple[str, Work]] = [(e.eval_type, e) for e in candidate.evaluations]
+    if candidate.customization:
+        works.append(("customization", candidate.customization))
+    parts |= {name: work.progress if work.open else 100.0 for name, work in works}
+    whole = sum(_SHARES[name] for name in parts)
+    return round(sum(_SHARES[name] * done for name, done in parts.items()) / whole, 1)
+
+
+def _nim(run: Run, candidate: Candidate, nemo_url: str, at: datetime) -> dict[str, Any]:
+    training = candidate.customization
+    state = candidate.deployment_status
+    return {
+        "model_name": candidate.model_name,
+        "status": _nim_status(candidate),
+        "deployment_status": "completed"
+        if candidate.released
+        else state
+        if state is None or state in _DEPLOYMENT_STATES
+        else "unknown",
+        "runtime_seconds": _seconds(candidate.started_at, candidate.finished_at, at),
+        "evaluations": [
+            _evaluation(e, nemo_url, at)
+            for e in candidate.evaluations
+            if e.status not in ("waiting", "skipped")
+        ],
+        "customizations": [_customization(training, nemo_url, at)]
+        if training and training.status not in ("waiting", "skipped")
+        else [],
+        "error": candidate.error,
+        "started_at": _naive(candidate.started_at),
+        "finished_at": _naive(candidate.finished_at),
+        "stage": candidate.stage,
+        "deployment_name": candidate.deployment_name,
+        "adapter": training.customized_model if training and training.status == "completed" else None,
+        "trouble": candidate.trouble.message if candidate.trouble else None,
+    }
+
+
+def _nim_status(candidate: Candidate) -> str:
+    if candidate.stage in ("waiting", "deploy"):
+        return "pending"
+    if candidate.stage != "done":
+        return "running-evals"
+    if candidate.cancelled:
+        return "cancelled"
+    return "failed" if candidate.failed else "completed"
+
+
+def _evaluation(evaluation: Evaluation, nemo_url: str, at: datetime) -> dict[str, Any]:
+    job = evaluation.job_id
+    return {
+        "eval_type": evaluation.eval_type,
+        "scores": {name: score.value for name, score in evaluation.scores.items()},
+        **_work(evaluation, at),
+        "nmp_uri": f"{nemo_url}/v1/evaluation/jobs/{job}" if job else None,
+        "mlflow_uri": None,
+        "score_details": {name: _score(score) for name, score in evaluation.scores.items()},
+        "latency_ms": evaluation.latency_ms or None,
+        "usage": evaluation.usage or None,
+        "failures": evaluation.failures or None,
+        "model": evaluation.model,
+    }
+
+
+def _customization(training: Customization, nemo_url: str, at: datetime) -> dict[str, Any]:
+    job = training.job_id
+    return {
+        **_work(training, at),
+        "epochs_completed": training.epochs_completed,
+        "steps_completed": training.steps_completed,
+        "nmp_uri": f"{nemo_url}/v1/customization/jobs/{job}" if job else None,
+        "customized_model": training.customized_model,
+        "steps_per_epoch": training.steps_per_epoch,
+        "train_loss": training.train_loss,
+        "val_loss": training.val_loss,
+        "eta_seconds": training.eta_seconds,
+    }
+
+
+def _work(work: Work, at: datetime) -> dict[str, Any]:
+    return {
+        "started_at": _naive(work.started_at or work.finished_at),
+        "finished_at": _naive(work.finished_at),
+        "runtime_seconds": _seconds(work.started_at, work.finished_at, at),
+        "progress": work.progress,
+        "error": work.error,
+        "status": work.status,
+        "job_id": work.job_id,
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    interval = None
+    if score.low is not None and score.high is not None:
+        interval = {"level": score.level, "low": score.low, "high": score.high, "method": score.method}
+    return {"value": score.value, "n": score.n, "confidence_interval": interval, "scorer": score.scorer}
+
+
+def _datasets(run: Run) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": dataset.name,
+            "num_records": dataset.num_records,
+            "nmp_uri": dataset.uri,
+            "kind": dataset.kind,
+            "files": dataset.files,
+            "sha256": dataset.sha256,
+        }
+        for dataset in run.datasets
+    ]
+
+
+def workload_summary(found: WorkloadSummary) -> dict[str, Any]:
+    """One entry of the list of workloads."""
+    return {
+        "client_id": found.workload.client_id,
+        "workload_id": found.workload.workload_id,
+        "count": found.count,
+        "first": found.first,
+        "last": found.last,
+    }
+
+
+def _naive(moment: datetime | None) -> str | None:
+    """`2025-04-22T20:31:14.976079`: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() if moment else None
+
+
+def _seconds(start: datetime | None, end: datetime | None, at: datetime) -> float:
+    return round(((end or at) - start).total_seconds(), 3) if start else 0.0
