@@ -261,3 +261,22 @@ def spoken(body: bytes) -> str:
         if message.role in ("user", "tool", "function")
     )
     return "\n".join(text for text in texts if text)
+
+
+def last_words(record: Record) -> tuple[str, str]:
+    """What was asked last and what was answered, for people to recognise the record; "" for nothing."""
+    try:
+        asked = spoken(record.request_json)
+        choices = _responses.decode(record.response_json).choices
+    except msgspec.MsgspecError:
+        return "", ""
+    if not choices or (message := choices[0].message) is None:
+        return asked, ""
+    content = message.content
+    said = content if isinstance(content, str) else text_of(content) or ""
+    calls = [
+        f"{call.function.name}({call.function.arguments})"
+        for call in message.tool_calls or ()
+        if call.function is not None
+    ]
+    return asked.rsplit("\n", 1)[-1], " ".join([said, *calls]).strip()

@@ -1,0 +1,351 @@
+"""`flywheel records`: import, list, count, check, export and delete the teacher's records.
+
+These commands open the store in --data themselves; a server may work in the same folder meanwhile. Exit code
+of an import: 0 when anything could be used, even if some lines could not; 1 when nothing could, or when a
+source could not be read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import heapq
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO, cast
+
+import msgspec
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from flywheel.cli.client import AsJson, DataDir
+from flywheel.cli.console import err, out, print_json, table
+from flywheel.cli.importing import EXAMPLES, Imported, import_files, total_bytes
+from flywheel.config import DataSplitConfig
+from flywheel.curation import CurationReport, curate
+from flywheel.curation.canonical import last_words
+from flywheel.curation.envelope import NotARecord, Tags, timestamp
+from flywheel.errors import UserError
+from flywheel.models import Record, Workload
+from flywheel.stores.logs import EmbeddedLogStore, LogStore
+from flywheel.stores.logs.embedded import FILE_NAME
+
+app = typer.Typer(
+    no_args_is_help=True, help="The teacher's records: import, list, stats, check, export, delete."
+)
+
+HERE = Path(".flywheel")
+_WIDTH = 60  # Characters of a text in a table.
+
+
+def _moment(text: str) -> float:
+    try:
+        return timestamp(text)
+    except NotARecord as error:
+        raise typer.BadParameter(f"{error.detail}; write 2026-01-31, 2026-01-31T12:00 or seconds") from error
+
+
+WorkloadId = Annotated[str | None, typer.Option("--workload", "-w", help="Only this workload.")]
+ClientId = Annotated[str | None, typer.Option("--client", "-c", help="Only this client.")]
+Since = Annotated[
+    float | None, typer.Option(parser=_moment, metavar="TIME", help="Only from this time on (ISO 8601, UTC).")
+]
+Until = Annotated[
+    float | None, typer.Option(parser=_moment, metavar="TIME", help="Only before this time (ISO 8601, UTC).")
+]
+
+
+@app.command("import")
+def import_records(
+    sources: Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input.")],
+    data: DataDir = HERE,
+    workload_id: Annotated[
+        str | None, typer.Option("--workload", "-w", help="Workload of the records that do not name theirs.")
+    ] = None,
+    client_id: Annotated[
+        str | None, typer.Option("--client", "-c", help="Client of the records that do not name theirs.")
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write the lines that are no records to this file, to be mended.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Import log files: .jsonl, .json, packed with gzip or not. What is there already is not added again."""
+    store = EmbeddedLogStore(data / FILE_NAME)
+    tags = Tags(workload_id=workload_id, client_id=client_id)
+    bar = Progress(
+        TextColumn("importing"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("importing", total=total_bytes(sources))
+        imported = import_files(
+            sources, store, tags=tags, rejects=rejects, progress=lambda size: bar.advance(task, size)
+        )
+    if as_json:
+        print_json(_as_json(imported))
+    else:
+        _show(imported, rejects)
+    if imported.failed:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_records(
+    workload_id: WorkloadId = None,
+    client_id: ClientId = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
+    data: DataDir = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """List records, newest first."""
+    found = list(_query(_store(data), workload_id, client_id, since, until, newest_first=True, limit=limit))
+    if as_json:
+        print_json([_wire(record) for record in found])
+        return
+    rows = [
+        (_time(r.timestamp), r.client_id, r.workload_id, r.name, *(_short(text) for text in last_words(r)))
+        for r in found
+    ]
+    out.print(table(["time (UTC)", "client", "workload", "name", "asked", "answered"], rows, right=9))
+
+
+@app.command()
+def stats(data: DataDir = HERE, as_json: AsJson = False) -> None:
+    """Count the records of each workload."""
+    found = _store(data).workloads()
+    if as_json:
+        print_json(
+            [
+                {
+                    "client_id": each.workload.client_id,
+                    "workload_id": each.workload.workload_id,
+                    "records": each.count,
+                    "first": _iso(each.first),
+                    "last": _iso(each.last),
+                }
+                for each in found
+            ]
+        )
+        return
+    rows = [
+        (each.workload.client_id, each.workload.workload_id, each.count, _time(each.first), _time(each.last))
+        for each in found
+    ]
+    out.print(table(["client", "workload", "records", "first (UTC)", "last (UTC)"], rows, right=2))
+
+
+@app.command()
+def check(
+    workload_id: Annotated[str, typer.Option("--workload", "-w", help="The workload.")],
+    client_id: Annotated[str, typer.Option("--client", "-c", help="Whose workload it is.")],
+    eval_size: Annotated[int, typer.Option(min=1, help="Records of the evaluation.")] = 100,
+    data: DataDir = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Curate a workload without a run: what would be learned, what would be left out, and why."""
+    workload = Workload(client_id, workload_id)
+    split = DataSplitConfig(eval_size=eval_size, limit=None)
+    report = curate(_store(data).query(workload), workload=workload, split=split).report
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        _show_report(report)
+
+
+@app.command()
+def export(
+    workload_id: WorkloadId = None,
+    client_id: ClientId = None,
+    since: Since = None,
+    until: Until = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File; packed if it ends in .gz. Left out: stdout.")
+    ] = None,
+    data: DataDir = HERE,
+) -> None:
+    """Write records as JSON lines, oldest first, in the form that import reads."""
+    found = _query(_store(data), workload_id, client_id, since, until, newest_first=False)
+    if output is None:
+        count = _write(found, sys.stdout.buffer)
+    else:
+        draft = output.with_name(f"{output.name}.part")  # A broken export never looks like a whole one.
+        try:
+            with ExitStack() as stack:
+                raw = stack.enter_context(draft.open("wb"))
+                packed = output.suffix == ".gz"
+                sink = stack.enter_context(gzip.open(raw, "wb")) if packed else raw
+                count = _write(found, cast("BinaryIO", sink))
+            draft.replace(output)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise UserError(f"--output {output}: cannot be written: {error.strerror or error}") from error
+    err.print(f"{count:,} records written", markup=False)
+
+
+@app.command()
+def delete(
+    workload_id: WorkloadId = None,
+    client_id: ClientId = None,
+    since: Since = None,
+    until: Until = None,
+    everything: Annotated[bool, typer.Option("--all", help="Delete without any filter.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    data: DataDir = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Delete records for good."""
+    if not everything and (workload_id, client_id, since, until) == (None, None, None, None):
+        raise UserError("say which records with --workload, --client, --since or --until; or say --all")
+    store = _store(data)
+    chosen = _filters(store, workload_id, client_id)
+    count = sum(store.count(**each, since=since, until=until) for each in chosen)
+    if count and not yes:
+        typer.confirm(f"Delete {count:,} records for good?", abort=True, err=True)
+    deleted = sum(store.delete(**each, since=since, until=until) for each in chosen)
+    print_json({"deleted": deleted}) if as_json else out.print(f"{deleted:,} records deleted", markup=False)
+
+
+def _store(data: Path) -> EmbeddedLogStore:
+    path = data / FILE_NAME
+    if not path.is_file():
+        raise UserError(
+            f"--data {data}: there are no records here; flywheel records import FILE brings some in"
+        )
+    return EmbeddedLogStore(path)
+
+
+def _filters(store: LogStore, workload_id: str | None, client_id: str | None) -> list[dict[str, Any]]:
+    """The filters of the store that stand for these names; a workload's name may be used by many clients."""
+    if workload_id is None:
+        return [{"client_id": client_id}]
+    return [
+        {"workload": each.workload}
+        for each in store.workloads()
+        if each.workload.workload_id == workload_id and client_id in (None, each.workload.client_id)
+    ]
+
+
+def _query(
+    store: LogStore,
+    workload_id: str | None,
+    client_id: str | None,
+    since: float | None,
+    until: float | None,
+    *,
+    newest_first: bool,
+    limit: int | None = None,
+) -> Iterator[Record]:
+    streams = [
+        store.query(**each, since=since, until=until, newest_first=newest_first, limit=limit)
+        for each in _filters(store, workload_id, client_id)
+    ]
+    merged = heapq.merge(*streams, key=lambda record: record.timestamp, reverse=newest_first)
+    for number, record in enumerate(merged):
+        if number == limit:
+            return
+        yield record
+
+
+def _write(records: Iterator[Record], sink: BinaryIO) -> int:
+    count = 0
+    for record in records:
+        sink.write(msgspec.json.encode(_wire(record)) + b"\n")
+        count += 1
+    sink.flush()
+    return count
+
+
+def _wire(record: Record) -> dict[str, Any]:
+    """The record as it is logged."""
+    seconds = record.timestamp
+    wired = {
+        "timestamp": int(seconds) if seconds.is_integer() else seconds,
+        "workload_id": record.workload_id,
+        "client_id": record.client_id,
+        "request": record.request,
+        "response": record.response,
+    }
+    return wired | ({"metadata": record.metadata} if record.metadata_json != b"{}" else {})
+
+
+def _as_json(imported: Imported) -> dict[str, Any]:
+    return {
+        "new": imported.new,
+        "duplicates": imported.duplicates,
+        "rejected": {str(reason): count for reason, count in imported.rejected.items()},
+        "examples": [
+            {"source": each.source, "line": each.line, "reason": str(each.reason), "detail": each.detail}
+            for each in imported.examples
+        ],
+        "workloads": [
+            {"client_id": each.client_id, "workload_id": each.workload_id, "records": count}
+            for each, count in sorted(imported.workloads.items(), key=lambda item: str(item[0]))
+        ],
+    }
+
+
+def _show(imported: Imported, rejects: Path | None) -> None:
+    for each in imported.examples:
+        err.print(str(each), style="yellow", markup=False, soft_wrap=True)
+    for reason, count in imported.rejected.items():
+        shown = sum(each.reason is reason for each in imported.examples)
+        if count > shown:
+            err.print(f"… and {count - shown:,} more: {reason}", style="yellow", markup=False)
+    if imported.rejected and rejects and rejects.exists():
+        err.print(f"What was not taken is in {rejects}", markup=False, soft_wrap=True)
+    elif imported.rejected.total() > EXAMPLES:
+        err.print("Run it again with --rejects FILE to get all that was not taken", markup=False)
+    if imported.workloads:
+        rows = [
+            (each.client_id, each.workload_id, count)
+            for each, count in sorted(imported.workloads.items(), key=lambda item: str(item[0]))
+        ]
+        out.print(table(["client", "workload", "records read"], rows, right=2))
+    out.print(
+        f"{imported.new:,} new records, {imported.duplicates:,} were there already,"
+        f" {imported.rejected.total():,} rejected",
+        markup=False,
+    )
+
+
+def _show_report(report: CurationReport) -> None:
+    parts = [
+        (name, part.records, part.conversations, f"{part.tokens.mean:.0f}", part.tokens.p95)
+        for name, part in report.parts.items()
+    ]
+    out.print(table(["part", "records", "conversations", "tokens mean", "p95"], parts))
+    if report.dropped:
+        dropped = [
+            (each.reason.value, f"{each.count:,}", each.meaning, ", ".join(each.examples[:2]))
+            for each in report.dropped
+        ]
+        out.print(table(["left out because", "records", "meaning", "for example"], dropped, right=9))
+    leaks = ", ".join(f"{name} {count}" for name, count in report.leakage.near.items())
+    out.print(
+        f"nearly repeated from eval: {leaks}; exactly: {sum(report.leakage.exact.values())}", markup=False
+    )
+    for warning in report.warnings:
+        out.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"
