@@ -74,7 +74,7 @@ class Entities:
                 (collection, namespace, name),
             ).fetchone()
         if row is None:
-            raise EntityNotFound(collection, f"{namespace}/{name}")
+            raise EntityNotFound(collection, f"{namespace}/{name}".lstrip("/"))
         return _parse(row)
 
     def get_by_id(self, collection: str, id: str) -> Document:  # noqa: A002 - the word of the wire
@@ -129,7 +129,7 @@ class Entities:
 
 
 def _key(doc: Document) -> str:
-    return f"{doc['namespace']}/{doc['name']}"
+    return f"{doc['namespace']}/{doc['name']}".lstrip("/")  # A namespace lives in none itself.
 
 
 def _parse(row: sqlite3.Row) -> Document:

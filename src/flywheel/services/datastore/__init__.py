@@ -1,1 +1,1 @@
-"""The datastore: NeMo's Entity Store (descriptions) and Data Store (files, as a Hugging-Face-compatible hub)."""
+"""NeMo's Entity Store (descriptions) and its Data Store (files, as a Hugging-Face-compatible hub)."""

@@ -57,7 +57,7 @@ class Commit:
 
 
 def check_path(path: str) -> str:
-    """`path`, if it may name a file in a repository, whoever downloads it to whatever folder; else BadPath."""
+    """`path`, if it may name a file in a repository and in the folder of who downloads it; else BadPath."""
     if not path or len(path.encode(errors="replace")) > 1024:
         raise BadPath(path, "a path has 1 to 1024 bytes")
     if _CONTROL.search(path):

@@ -26,8 +26,8 @@ class RevisionNotFound(NotFound):
 class EntryNotFound(NotFound):
     hub_code: ClassVar[str] = "EntryNotFound"
 
-    def __init__(self, repo: str, path: str, what: str = "file or folder") -> None:
-        self.repo, self.path = repo, path
+    def __init__(self, repo: str, path: str, what: str = "file or folder", commit: str | None = None) -> None:
+        self.repo, self.path, self.commit = repo, path, commit
         # The client looks for these words to explain the difference between files and folders.
         super().__init__(f"{repo}: no {what} {path!r}. A file with this name doesn't exist")
 
