@@ -219,18 +219,22 @@ def _translated(doing: str, repo_id: str, revision: str | None, endpoint: str) -
     except (RevisionNotFoundError, EntryNotFoundError) as e:
         cause = e.__cause__
         if isinstance(e, LocalEntryNotFoundError) and not isinstance(cause, HfHubHTTPError):
-            raise HubError(doing, endpoint, None, _first_line(cause or e)) from e
+            raise HubError(doing, endpoint, None, _one_line(cause or e)) from e
         raise HubNotFound(repo_id, revision, endpoint) from e
     except HfHubHTTPError as e:
-        raise HubError(doing, endpoint, e.response.status_code, _first_line(e)) from e
+        raise HubError(doing, endpoint, e.response.status_code, _one_line(e)) from e
+    except RuntimeError as e:
+        if not isinstance(e.__cause__, HTTPError):  # Else the upload of a large file failed.
+            raise
+        raise HubError(doing, endpoint, None, f"{_one_line(e)} {_one_line(e.__cause__)}") from e
     except HFValidationError as e:
         raise BadHubUrl(f"hf://{repo_id}") from e
     except (OfflineModeIsEnabled, HTTPError) as e:
-        raise HubError(doing, endpoint, None, _first_line(e)) from e
+        raise HubError(doing, endpoint, None, _one_line(e)) from e
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:1000] or type(error).__name__
 
 
 def resolve_model(name: str, *, cache_dir: Path, endpoint: str | None = None) -> Path:
