@@ -31,11 +31,10 @@ from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.customizer.catalog import Target
 from flywheel.services.customizer.router import router as customizer_router
 from flywheel.services.customizer.service import CustomizerService
-from flywheel.services.datastore.router import datastore_router, entity_router
+from flywheel.services.datastore.router import router as datastore_router
 from flywheel.services.datastore.service import DatastoreService
-from flywheel.services.deployments.router import proxy_router
-from flywheel.services.deployments.router import router as deployments_router
-from flywheel.services.deployments.service import DeploymentService
+from flywheel.services.deployments import DeploymentService, ServedModel, proxy_router
+from flywheel.services.deployments import router as deployments_router
 from flywheel.services.evaluator.router import router as evaluator_router
 from flywheel.services.evaluator.service import EvaluatorService
 from flywheel.stores.logs import EmbeddedLogStore, LogStore
@@ -125,7 +124,7 @@ def create_app(
 
     if "datastore" in roles:
         store = DatastoreService(data_dir / "datastore")
-        nemo_routers += [entity_router(store), datastore_router(store)]
+        nemo_routers.append(datastore_router(store))
         parts.append(Part("datastore", addresses.nemo, "entity store and hub", store.start, store.stop))
 
     if roles & {"customizer", "deployments"}:
@@ -150,6 +149,9 @@ def create_app(
             runtime=runtime,
             store=EntityStoreClient(nemo_url),
             hub=hub,
+            models=[_served(nim) for nim in settings.nims],
+            gpus=len(gpus),
+            entity_store_url=nemo_url,
             model_cache=models,
         )
         nemo_routers.append(deployments_router(deployments))
@@ -165,9 +167,7 @@ def create_app(
         runs = EmbeddedRunStore(data_dir / "runs.sqlite")
         services = Services.at(nemo_url, models_url, datastore_url, hub)
         limits = Limits(poll_s=settings.wakeups.poll_interval)
-        context = Context(
-            settings.model_copy(update={"nmp_config": nmp}), runs, records, services, limits=limits
-        )
+        context = Context(settings, runs, records, services, limits=limits)
         loop = Loop(context, workers=settings.wakeups.workers)
         api_routers.append(jobs_router(context, loop.wake))
         parts.append(Part("runs", "", "SQLite", stop=runs.close))
@@ -188,7 +188,7 @@ def create_app(
 
 
 def _urls(nmp: NmpConfig, addresses: Addresses) -> tuple[str, str, str]:
-    """Addresses of services, models and data store: those of the configuration, else what this process opens."""
+    """Where services, models and data store are: as configured, else what this process opens."""
     return (
         nmp.nemo_base_url or addresses.nemo,
         nmp.nim_base_url or addresses.models,
@@ -204,6 +204,16 @@ def _target(nim: NimConfig) -> Target:
         model_path=nim.model_path or nim.model_name,
         max_seq_length=configs.max_seq_length,
         gpus=configs.gpus,
+    )
+
+
+def _served(nim: NimConfig) -> ServedModel:
+    return ServedModel(
+        name=nim.model_name,
+        path=nim.model_path,
+        engine=nim.engine,
+        gpus=nim.gpus or 0,
+        context_length=nim.context_length,
     )
 
 

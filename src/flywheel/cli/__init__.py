@@ -7,6 +7,7 @@ message without a traceback, and exit code 1; a wrong use of the command is exit
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -51,6 +52,8 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # A log file shows what `serve` says as it is said.
     try:
         app()
     except FlywheelError as error:

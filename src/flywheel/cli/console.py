@@ -28,7 +28,7 @@ def print_json(value: Any) -> None:
 def table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None, right: int = 1
 ) -> Table:
-    """A plain table, right-aligned from column number `right` on. Cells are shown as text, never as markup."""
+    """A plain table, right-aligned from column number `right` on. Cells are text, never markup."""
     made = Table(
         title=title, title_justify="left", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0)
     )

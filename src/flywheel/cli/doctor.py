@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated
@@ -119,11 +120,17 @@ def _candidates(settings: Settings, data: Path) -> Iterator[Finding]:
         if nim.engine != "local":
             yield Finding(f"candidate {nim.model_name}", True, f"served by {nim.engine}")
         elif name == DEMO_STUDENT or Path(name).exists():
-            yield _attempt(
-                f"candidate {nim.model_name}", lambda n=name: str(resolve_model(n, cache_dir=data).name)
-            )  # type: ignore[misc]
+            yield _attempt(f"candidate {nim.model_name}", partial(_resolved, name, data))
         else:
             yield Finding(f"candidate {nim.model_name}", True, "fetched from the hub at its first use")
+
+
+def _resolved(name: str, cache: Path) -> str:
+    return f"found in {resolve_model(name, cache_dir=cache).name}"
+
+
+def _answer(url: str) -> str:
+    return f"{url} answers {httpx.get(url, timeout=10).status_code}"
 
 
 def _judge(settings: Settings) -> Iterator[Finding]:
@@ -156,9 +163,7 @@ def _services(settings: Settings) -> Iterator[Finding]:
         ("nim_base_url", nmp.nim_base_url),
     ]:
         if url:
-            yield _attempt(
-                name, lambda u=url: f"{u} answers {httpx.get(u, timeout=10).status_code}", mend="start it"
-            )  # type: ignore[misc]
+            yield _attempt(name, partial(_answer, url), mend="start it")
 
 
 def _server(data: Path) -> Finding:

@@ -28,7 +28,7 @@ from flywheel.curation import CurationReport, curate
 from flywheel.curation.canonical import last_words
 from flywheel.curation.envelope import NotARecord, Tags, timestamp
 from flywheel.errors import UserError
-from flywheel.models import Record, Workload
+from flywheel.models import NO_METADATA, Record, Workload
 from flywheel.stores.logs import EmbeddedLogStore, LogStore
 from flywheel.stores.logs.embedded import FILE_NAME
 
@@ -275,7 +275,7 @@ def _wire(record: Record) -> dict[str, Any]:
         "request": record.request,
         "response": record.response,
     }
-    return wired | ({"metadata": record.metadata} if record.metadata_json != b"{}" else {})
+    return wired | ({"metadata": record.metadata} if record.metadata_json != NO_METADATA else {})
 
 
 def _as_json(imported: Imported) -> dict[str, Any]:

@@ -93,6 +93,8 @@ def ended(job: Job) -> Iterator[RenderableType]:
         for each in nim["customizations"]:
             if each.get("customized_model"):
                 yield Text(f"adapter    {each['customized_model']}")
+    for each in job["datasets"]:
+        yield Text(f"data set   {each['nmp_uri']}")
     if decision := job.get("decision"):
         yield Text(f"decision   {decision['reason']}")
 
@@ -136,12 +138,14 @@ def curation(job: Job) -> Iterator[RenderableType]:
     report = job.get("curation")
     if not report:
         return
-    sizes = ", ".join(f"{each['name'].split('-')[1]} {each['num_records']}" for each in job["datasets"])
-    yield Text(f"data       {sizes}")
-    dropped = report.get("dropped") or {}
-    items = dropped.items() if isinstance(dropped, dict) else ((each["reason"], each) for each in dropped)
-    rows = [(reason, entry["count"] if isinstance(entry, dict) else entry) for reason, entry in items]
+    sizes = ", ".join(f"{part} {entry['records']}" for part, entry in report["parts"].items())
+    out_of = f"{report['records_out']} of {report['records_in']} records used"
+    yield Text(f"data       {sizes}; {out_of}; {report['conversations']['holdout']} conversations held out")
+    rows = [(each["meaning"], each["count"], ", ".join(each["examples"][:2])) for each in report["dropped"]]
     if rows:
-        yield table(["left out because", "records"], rows)
-    for warning in report.get("warnings") or ():
+        yield table(["left out because", "records", "for example"], rows)
+    if report["conflicts"]["requests"]:
+        told = report["conflicts"]
+        yield Text(f"conflicts  {told['requests']} requests had different answers; kept by {told['policy']}")
+    for warning in report["warnings"]:
         yield Text(f"warning    {warning}", "yellow")

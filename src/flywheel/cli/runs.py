@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,13 +141,13 @@ def find(api: Api, run: str | None) -> str:
     return str(found[0])
 
 
-def follow_run(api: Api, run_id: str) -> dict[str, Any]:
-    """Show the run until it has ended: a live picture on a terminal, a line now and then elsewhere."""
+def follow_run(api: Api, run_id: str, *, stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Show the run until it ends or `stop` says so: live on a terminal, else a line now and then."""
     began = said = time.monotonic()
     with Live(console=err, refresh_per_second=4, transient=True) as screen:
         while True:
             job: dict[str, Any] = api.get(f"/api/jobs/{run_id}")
-            if job["status"] in report.ENDED:
+            if job["status"] in report.ENDED or stop():
                 return job
             if err.is_terminal:
                 screen.update(report.live(job))
