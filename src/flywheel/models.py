@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import msgspec
 
-_NO_METADATA = b"{}"
+NO_METADATA = b"{}"
 _sorted = msgspec.json.Encoder(order="deterministic")
 
 
@@ -41,7 +41,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     client_id: str
     request_json: bytes
     response_json: bytes
-    metadata_json: bytes = _NO_METADATA
+    metadata_json: bytes = NO_METADATA
 
     @classmethod
     def of(
@@ -60,7 +60,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
             workload.client_id,
             encode(request),
             encode(response),
-            encode(metadata) if metadata else _NO_METADATA,
+            encode(metadata) if metadata else NO_METADATA,
         )
 
     @property

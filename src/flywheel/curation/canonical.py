@@ -65,7 +65,7 @@ class _Choice(msgspec.Struct, gc=False):
 
 
 class _Response(msgspec.Struct, gc=False):
-    choices: list[_Choice] | None = None
+    choices: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Metadata(msgspec.Struct):
@@ -74,10 +74,11 @@ class _Metadata(msgspec.Struct):
 
 _requests = msgspec.json.Decoder(_Request)
 _responses = msgspec.json.Decoder(_Response)
+_choices = msgspec.json.Decoder(list[_Choice] | None)
 _metadata = msgspec.json.Decoder(_Metadata)
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """A request as curation sees it. `key` tells requests apart, `opening` conversations without an id."""
 
     key: bytes
@@ -181,10 +182,32 @@ def text_of(content: list[Any] | None) -> str | None:
     return "\n".join(texts)
 
 
-def read_answer(body: bytes, tools: Tools) -> Answer | Reason:
-    """The answer of a record (the first, where the teacher was asked for several), or why it is none."""
+class Answers:
+    """Answers by the JSON text of their choices, each worked out once: caches and retries repeat them."""
+
+    _MOST = 16_384  # Answers kept; most are never seen again.
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes], Answer | Reason] = {}
+
+    def of(self, body: bytes, tools: Tools) -> Answer | Reason:
+        """The answer of a response to a request with these tools, or why it cannot be used."""
+        try:
+            where = (bytes(_responses.decode(body).choices), tools.key)
+        except (msgspec.MsgspecError, RecursionError):
+            return Reason.MALFORMED
+        known = self._known.get(where)
+        if known is None:
+            if len(self._known) >= self._MOST:
+                self._known.clear()
+            known = self._known[where] = read_answer(where[0], tools)
+        return known
+
+
+def read_answer(choices_json: bytes, tools: Tools) -> Answer | Reason:
+    """The first of a response's choices, or why it cannot be used."""
     try:
-        choices = _responses.decode(body).choices
+        choices = _choices.decode(choices_json)
     except (msgspec.MsgspecError, RecursionError):
         return Reason.MALFORMED
     if not choices or (message := choices[0].message) is None:
@@ -208,19 +231,19 @@ def read_answer(body: bytes, tools: Tools) -> Answer | Reason:
         return Answer(_digest(text.encode()), ())
     calls = []
     for function in functions:
-        if function is None or not isinstance(function.name, str) or not function.name:
-            return Reason.BAD_CALL
-        problem = _check(function, tools)
-        if isinstance(problem, Reason):
-            return problem
-        calls.append((function.name, _sorted.encode(problem)))
+        arguments = _arguments(function, tools)
+        if isinstance(arguments, Reason):
+            return arguments
+        calls.append([function.name, arguments])
     if len(calls) > 1:
-        calls.sort()
-    return Answer(_digest(_encode([text, calls])), tuple(name for name, _ in calls))
+        calls.sort(key=_sorted.encode)
+    return Answer(_digest(_sorted.encode([text, calls])), tuple([name for name, _ in calls]))
 
 
-def _check(function: _Function, tools: Tools) -> dict[str, Any] | Reason:
+def _arguments(function: _Function | None, tools: Tools) -> dict[str, Any] | Reason:
     """The arguments of a call, or what is wrong with it."""
+    if function is None or not isinstance(function.name, str) or not function.name:
+        return Reason.BAD_CALL
     arguments = function.arguments
     if isinstance(arguments, str):
         try:
@@ -267,7 +290,7 @@ def last_words(record: Record) -> tuple[str, str]:
     """What was asked last and what was answered, for people to recognise the record; "" for nothing."""
     try:
         asked = spoken(record.request_json)
-        choices = _responses.decode(record.response_json).choices
+        choices = _choices.decode(_responses.decode(record.response_json).choices)
     except msgspec.MsgspecError:
         return "", ""
     if not choices or (message := choices[0].message) is None:

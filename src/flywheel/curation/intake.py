@@ -10,12 +10,14 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from flywheel.curation.canonical import Request, conversation_id, read_answer, read_request
+import msgspec
+
+from flywheel.curation.canonical import Answers, Request, conversation_id, read_request
 from flywheel.curation.drops import Drops
 from flywheel.curation.reasons import Reason
 from flywheel.curation.report import Conversations
 from flywheel.curation.tools import ToolSets
-from flywheel.models import Record, Workload
+from flywheel.models import NO_METADATA, Record, Workload
 
 HOLDOUT_SHARE = 0.2
 """Share of a workload's conversations that is never trained on. Another value would move conversations."""
@@ -32,39 +34,34 @@ def hash_of(*words: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-class Seen:
+class Seen(msgspec.Struct, gc=False):
     """Records with one request and one answer: how many, the last time, and the one that stands for them."""
 
-    __slots__ = ("called", "conversation", "count", "last", "record")
-
-    def __init__(self, record: Record, conversation: bytes, called: tuple[str, ...]) -> None:
-        self.record = record
-        self.conversation = conversation
-        self.called = called
-        self.last = record.timestamp
-        self.count = 1
+    record: Record
+    conversation: bytes
+    called: tuple[str, ...]
+    last: float
+    count: int = 1
 
     def again(self, record: Record, conversation: bytes) -> None:
         self.count += 1
-        if record.timestamp > self.last:
-            self.last = record.timestamp
-        elif record.timestamp <= self.record.timestamp and _rank(record) < _rank(self.record):
+        when, kept = record.timestamp, self.record
+        if when > self.last:
+            self.last = when
+        if when < kept.timestamp or (when == kept.timestamp and _text(record) < _text(kept)):
             self.record = record  # The earliest stands for all, whatever the order they come in.
             self.conversation = conversation
 
 
-def _rank(record: Record) -> tuple[float, bytes, bytes, bytes]:
-    return record.timestamp, record.response_json, record.request_json, record.metadata_json
+def _text(record: Record) -> tuple[bytes, bytes, bytes]:
+    return record.response_json, record.request_json, record.metadata_json
 
 
-class Group:
+class Group(msgspec.Struct, gc=False):
     """Records with one request, by the key of their answer."""
 
-    __slots__ = ("answers", "request")
-
-    def __init__(self, request: Request) -> None:
-        self.request = request
-        self.answers: dict[bytes, Seen] = {}
+    request: Request
+    answers: dict[bytes, Seen]
 
     @property
     def count(self) -> int:
@@ -91,6 +88,7 @@ class Intake:
 
     def take(self, records: Iterable[Record]) -> None:
         requests: dict[bytes, Request | Reason] = {}  # Agents and retries repeat requests byte by byte.
+        answers = Answers()
         sizes = self._sizes
         for record in records:
             self.count += 1
@@ -101,11 +99,14 @@ class Intake:
             if isinstance(request, Reason):
                 self._drops.add(request, record)
                 continue
-            answer = read_answer(record.response_json, request.tools)
+            answer = answers.of(record.response_json, request.tools)
             if isinstance(answer, Reason):
                 self._drops.add(answer, record)
                 continue
-            conversation = self._conversation(record, request)
+            conversation = request.opening
+            if record.metadata_json != NO_METADATA and (name := conversation_id(record)) is not None:
+                conversation = _named(name)
+                self._with_id.add(conversation)
             side = self._sides.get(conversation)
             if side is None:
                 side = self._sides[conversation] = in_holdout(self._workload, conversation)
@@ -113,23 +114,16 @@ class Intake:
             groups = self.holdout if side else self.others
             group = groups.get(request.key)
             if group is None:
-                group = groups[request.key] = Group(request)
+                group = groups[request.key] = Group(request, {})
             seen = group.answers.get(answer.key)
             if seen is None:
-                group.answers[answer.key] = Seen(record, conversation, answer.called)
+                group.answers[answer.key] = Seen(record, conversation, answer.called, record.timestamp)
             else:
                 seen.again(record, conversation)
             if request.tools.others:
                 self.notes["tools_of_other_types"] += 1
             if request.tools.unchecked:
                 self.notes["tools_without_usable_schema"] += 1
-
-    def _conversation(self, record: Record, request: Request) -> bytes:
-        if record.metadata_json == b"{}" or (name := conversation_id(record)) is None:
-            return request.opening
-        key = hashlib.blake2b(name.encode(), digest_size=16, person=b"conversation").digest()
-        self._with_id.add(key)
-        return key
 
     def report(self) -> Conversations:
         total = self._sizes.total()
@@ -139,6 +133,11 @@ class Intake:
             holdout=sum(self._sides.values()),
             largest_share=max(self._sizes.values()) / total if total else 0.0,
         )
+
+
+def _named(conversation: str) -> bytes:
+    """The key of a conversation with an id."""
+    return hashlib.blake2b(conversation.encode(), digest_size=16, person=b"conversation").digest()
 
 
 def newest(records: Iterable[Record], limit: int, drops: Drops) -> list[Record]:

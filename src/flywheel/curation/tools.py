@@ -14,6 +14,7 @@ import jsonschema_rs
 import msgspec
 
 _sorted = msgspec.json.Encoder(order="deterministic")
+_WIRE = ("type", "function")
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -48,6 +49,8 @@ def _wire_tool(tool: object) -> dict[str, Any] | None:
     function = tool.get("function", tool)
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         return None
+    if len(tool) == len(_WIRE) and "description" in function and isinstance(function.get("parameters"), dict):
+        return tool  # As it should be; the usual case.
     function = {key: value for key, value in function.items() if key != "type"}
     function.setdefault("description", "")
     if not isinstance(function.get("parameters"), dict):
@@ -62,14 +65,19 @@ class ToolSets:
 
     def __init__(self) -> None:
         self._known: dict[tuple[bytes, bytes], Tools] = {}
+        self._last: tuple[tuple[bytes, bytes], Tools] | None = None
 
     def of(self, tools_json: bytes, functions_json: bytes) -> Tools:
+        """Raises msgspec.DecodeError for text that is not JSON."""
         where = (tools_json, functions_json)
+        if self._last is not None and self._last[0] == where:  # Cheaper than to hash kilobytes.
+            return self._last[1]
         known = self._known.get(where)
         if known is None:
             if len(self._known) >= self._MOST:
                 self._known.clear()
             known = self._known[where] = _tools(*(msgspec.json.decode(text or b"null") for text in where))
+        self._last = (where, known)
         return known
 
 
