@@ -30,7 +30,8 @@ def calls_of(message: Mapping[str, Any]) -> tuple[ToolCall, ...]:
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         legacy = message.get("function_call")
-        calls = [{"function": legacy}] if isinstance(legacy, dict) else []
+        # Some servers send an empty one with every answer.
+        calls = [{"function": legacy}] if isinstance(legacy, dict) and legacy.get("name") else []
     return tuple(_read(call) for call in calls)
 
 

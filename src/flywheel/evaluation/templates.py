@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from jinja2 import ChainableUndefined, Environment, StrictUndefined, TemplateError, Undefined
+from jinja2 import ChainableUndefined, Environment, StrictUndefined, Template, TemplateError, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from flywheel.errors import UserError
@@ -85,14 +86,24 @@ def render(template: Any, context: Mapping[str, Any], where: str, *, lenient: bo
 def _render_text(environment: Environment, template: str, context: Mapping[str, Any]) -> Any:
     expression = _lone_expression(template)
     if expression is None:
-        text = environment.from_string(template).render(dict(context))
+        text = _compiled(environment, template).render(dict(context))
         return json.loads(text) if "tojson" in template else text
-    value = environment.compile_expression(expression, undefined_to_none=False)(dict(context))
+    value = _compiled_expression(environment, expression)(dict(context))
     if isinstance(value, Undefined):
         value = str(value)  # Raises where undefined is an error; else it is empty.
     if "tojson" in template and isinstance(value, str):
         return json.loads(value)
     return value
+
+
+@lru_cache(maxsize=256)
+def _compiled(environment: Environment, template: str) -> Template:
+    return environment.from_string(template)
+
+
+@lru_cache(maxsize=256)
+def _compiled_expression(environment: Environment, expression: str) -> Callable[..., Any]:
+    return environment.compile_expression(expression, undefined_to_none=False)
 
 
 def _lone_expression(template: str) -> str | None:

@@ -132,6 +132,8 @@ def similarity(expected: Any, predicted: Any) -> float:
         return 0.0
     if isinstance(expected, str) and isinstance(predicted, str):
         return text_similarity(expected, predicted) if _digits(expected) == _digits(predicted) else 0.0
+    if expected == predicted:  # Also whole numbers that no float can hold.
+        return 1.0
     left, right = _number(expected), _number(predicted)
     same = left is not None and right is not None and math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-12)
     return float(same)

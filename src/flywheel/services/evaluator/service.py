@@ -108,19 +108,13 @@ class EvaluatorService:
             if job["status"] == "cancelling":
                 self._end(job["id"], "cancelled", "cancelled by the user")
             elif job["status"] not in _ENDED:
-                self._launch(job["id"])
+                self._launch(job["id"], again=True)
 
     def stop(self) -> None:
-        """End quickly; running jobs stay as they are and go on with the next start."""
+        """End quickly and for good; running jobs stay as they are, and the next service on `data_dir` goes on."""
         background, self._background = self._background, None
         if background is not None:
             background.close()
-        self._tasks.clear()
-        self._runs.clear()
-
-    def close(self) -> None:
-        """Stop for good."""
-        self.stop()
         self._entities.close()
         self._cache.close()
 
@@ -317,30 +311,29 @@ class EvaluatorService:
     def _samples(self, job_id: str) -> Samples:
         return Samples(self._folder / job_id / "samples.jsonl")
 
-    def _launch(self, job_id: str) -> None:
+    def _launch(self, job_id: str, *, again: bool = False) -> None:
         if self._background is not None:
-            self._background.call(self._begin(job_id))
+            self._background.call(self._begin(job_id, again))
 
-    async def _begin(self, job_id: str) -> None:
-        task = asyncio.create_task(self._execute(job_id), name=job_id)
+    async def _begin(self, job_id: str, again: bool) -> None:
+        task = asyncio.create_task(self._execute(job_id, again), name=job_id)
         self._tasks[job_id] = task
         task.add_done_callback(lambda done: self._ended(job_id, done))
 
-    async def _execute(self, job_id: str) -> None:
+    async def _execute(self, job_id: str, again: bool) -> None:
         job = self._entities.get_by_id(JOBS, job_id)
-        resumed = job["status"] == "running"
         run = JobRun(
             job["config"],
             job["target"],
             self._folder / job_id,
             self._around,
             planned=lambda progress: self._planned(job_id, progress),
-            earlier=job["status_details"].get("samples_total") if resumed else None,
+            earlier=job["status_details"].get("samples_total", 0) if again else None,
         )
         self._runs[job_id] = run
         async with self._slots:
             with log_context(evaluation=job_id):
-                log.info("evaluation resumed" if resumed else "evaluation started")
+                log.info("evaluation resumed" if again else "evaluation started")
                 self._entities.update(JOBS, job_id, _only_if(job["status"], {"status": "running"}))
                 try:
                     outcome = await run.run()
