@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
+
+from flywheel.config import LlmJudgeConfig
+from flywheel.fake_chat import Reply, ScriptedChat
+from flywheel.nemo.calls import ServiceCallFailed
+from flywheel.nemo.fake import FakeNemo
+from flywheel.orchestrator.workflow import advance
+from run_world import CHAT, WORKLOAD, nim, settings
+
 
 def test_a_run_goes_from_pending_to_a_decision(world):
     here = world()
@@ -16,3 +25,307 @@ def test_a_run_goes_from_pending_to_a_decision(world):
     assert here.nemo.open_jobs == []
     assert here.nemo.calls["POST /v1/customization/jobs"] == 1
     assert here.nemo.calls["POST /v1/evaluation/jobs"] == 3
+
+
+def test_the_data_sets_are_uploaded_and_registered_under_the_names_of_the_contract(world):
+    here = world()
+    run = here.finish(here.start())
+
+    epoch = int(run.created_at.timestamp() * 1_000_000)
+    names = [dataset.name for dataset in run.datasets]
+    assert names == [f"flywheel-{kind}-tool_router-{epoch}" for kind in ("eval", "icl", "train")]
+    files = {name: set(content) for name, content in here.nemo.hub.files.items()}
+    assert files == {
+        f"datasets/dfwbp/{names[0]}": {"eval_data.jsonl"},
+        f"datasets/dfwbp/{names[1]}": {"icl_data.jsonl"},
+        f"datasets/dfwbp/{names[2]}": {"training/train_data.jsonl", "validation/val_data.jsonl"},
+    }
+    assert set(here.nemo.datasets) == {f"dfwbp/{name}" for name in names}
+    assert run.curation["records_in"] == 80
+    assert run.num_records == run.curation["records_out"]
+    assert run.dataset("eval").num_records == 10
+
+
+def test_the_same_job_posted_twice_has_the_same_holdout(world):
+    here = world()
+    first, second = here.start(), here.start()
+    runs = [here.finish(first), here.finish(second)]
+
+    files = [here.nemo.hub.files[f"datasets/dfwbp/{run.dataset('eval').name}"] for run in runs]
+    assert runs[0].dataset("eval").name != runs[1].dataset("eval").name
+    assert files[0] == files[1]
+    assert runs[0].dataset("eval").sha256 == runs[1].dataset("eval").sha256
+
+
+def test_a_workload_without_tools_is_scored_by_similarity(world):
+    here = world()
+    run = here.finish(here.start(CHAT))
+
+    assert run.workload_type == "generic"
+    assert run.decision.metric == "similarity"
+    score = run.candidates[0].evaluations[0].scores["similarity"]
+    assert (score.scorer, score.n, score.low) == ("text-matcher", 100, 0.0)
+    assert (run.judge.model_name, run.judge.type) == ("text-matcher", "local")
+
+
+def test_jobs_are_looked_at_again_later_instead_of_being_waited_for(world):
+    here = world(FakeNemo(polls=3))
+    run_id = here.start()
+    pauses = []
+    while (following := advance(run_id, here.context)).seconds is not None:
+        pauses.append(following.seconds)
+        here.clock.now += following.seconds
+
+    assert here.run(run_id).status == "completed"
+    assert min(pauses) == 0.5
+    assert max(pauses) <= 5.0
+
+
+def test_progress_of_a_training_is_in_the_document(world):
+    here = world(FakeNemo(polls=5))
+    run_id = here.start()
+    while here.run(run_id).candidates[0].stage != "work":
+        here.clock.now += advance(run_id, here.context).seconds
+    for _ in range(3):
+        here.clock.now += advance(run_id, here.context).seconds
+
+    training = here.run(run_id).candidates[0].customization
+    assert training.status == "running"
+    assert 0 < training.progress < 100
+    assert training.train_loss is not None
+    assert training.eta_seconds > 0
+
+
+def test_a_model_without_customization_is_only_measured(world):
+    plain = nim().model_copy(update={"customization_enabled": False})
+    here = world(using=settings(plain))
+    run = here.finish(here.start())
+
+    assert run.status == "completed"
+    assert [e.eval_type for e in run.candidates[0].evaluations] == ["base-eval", "icl-eval"]
+    assert here.nemo.calls["POST /v1/customization/jobs"] == 0
+
+
+# One candidate's failure is its own
+
+
+def test_a_candidate_that_cannot_be_deployed_fails_alone_with_its_cause(world):
+    nemo = FakeNemo(broken={"test/bad": "image not found"})
+    here = world(nemo, settings(nim("test/bad"), nim("test/good")))
+    run = here.finish(here.start())
+
+    bad, good = run.candidates
+    assert (run.status, bad.failed, good.failed) == ("completed", True, False)
+    assert "image not found" in bad.error
+    assert run.decision.model_name == "test/good"
+    assert nemo.open_jobs == []
+
+
+def test_a_run_fails_when_no_candidate_is_left(world):
+    nemo = FakeNemo(broken={"test/student": "no GPU"})
+    here = world(nemo)
+    run = here.finish(here.start())
+
+    assert run.status == "failed"
+    assert "no GPU" in run.error
+    assert nemo.open_jobs == []
+
+
+def test_a_training_that_fails_keeps_what_was_measured_before(world):
+    nemo = FakeNemo(broken={"customize test/student": "loss is NaN"})
+    here = world(nemo)
+    run = here.finish(here.start())
+
+    (candidate,) = run.candidates
+    states = {e.eval_type: e.status for e in candidate.evaluations}
+    assert states == {"base-eval": "completed", "icl-eval": "completed", "customized-eval": "skipped"}
+    assert "loss is NaN" in candidate.customization.error
+    assert run.status == "failed"
+    assert "loss is NaN" in run.error
+
+
+def test_an_evaluation_that_fails_does_not_take_the_others_with_it(world):
+    nemo = FakeNemo(broken={"evaluate test/student": "the model is silent"})
+    here = world(nemo)
+    run = here.finish(here.start())
+
+    states = [e.status for e in run.candidates[0].evaluations]
+    assert states == ["failed", "failed", "completed"]
+    assert run.status == "completed"
+    assert "the model is silent" in run.candidates[0].error
+
+
+def test_a_job_without_progress_is_given_up(world):
+    here = world(FakeNemo(polls=10_000), stall_s=60)
+    run = here.finish(here.start())
+
+    assert run.status == "failed"
+    assert "made no progress for 60 seconds" in run.error
+
+
+# Services that are away
+
+
+class Away:
+    """Raises what a client raises, for some calls or for a time."""
+
+    def __init__(self, name: str, status: int | None, times: int) -> None:
+        self.name, self.status, self.times = name, status, times
+
+    def __call__(self, name: str, when: str) -> None:
+        if when == "before" and self.name in name and self.times:
+            self.times -= 1
+            raise ServiceCallFailed("POST", f"http://nemo.fake{name}", self.status, "maintenance")
+
+
+@pytest.mark.parametrize("call", ["upload", "model-deployments", "customization/jobs", "evaluation/jobs"])
+def test_a_service_that_comes_back_is_waited_for(world, call):
+    nemo = FakeNemo(interrupt=Away(call, 503, times=3))
+    here = world(nemo)
+    run = here.finish(here.start())
+
+    assert run.status == "completed"
+    assert any("maintenance" in event.message and event.level == "warning" for event in run.events)
+    assert (run.trouble, run.candidates[0].trouble) == (None, None)
+
+
+@pytest.mark.parametrize("call", ["upload", "model-deployments"])
+def test_a_service_that_stays_away_fails_what_needed_it(world, call):
+    nemo = FakeNemo(interrupt=Away(call, None, times=10_000))
+    here = world(nemo, retry_for_s=120)
+    run = here.finish(here.start())
+
+    assert run.status == "failed"
+    assert "maintenance" in run.error
+
+
+def test_a_refusal_is_not_tried_again(world):
+    nemo = FakeNemo(interrupt=Away("customization/jobs", 422, times=1))
+    here = world(nemo)
+    run = here.finish(here.start())
+
+    assert nemo.calls["POST /v1/customization/jobs"] == 0
+    assert "maintenance" in run.candidates[0].customization.error
+
+
+def test_a_bug_in_a_step_fails_its_run_after_a_few_tries(world):
+    def broken(name: str, when: str) -> None:
+        if name == "upload":
+            raise KeyError("surprise")
+
+    nemo = FakeNemo(interrupt=broken)
+    here = world(nemo)
+    run = here.finish(here.start())
+
+    assert run.status == "failed"
+    assert "unforeseen KeyError in step curate" in run.error
+
+
+def test_a_workload_that_cannot_be_curated_says_why(world):
+    here = world()
+    run = here.finish(here.start(data_split_config={"min_total_records": 79, "limit": 30}))
+
+    assert run.status == "failed"
+    assert "min_total_records asks for 79" in run.error
+    assert run.candidates[0].failed
+
+
+# The judge
+
+
+def judge_settings():
+    judge = LlmJudgeConfig(model_name="judge", url="http://judge.fake/v1/chat/completions", api_key_env="KEY")
+    return settings().model_copy(update={"llm_judge_config": judge})
+
+
+def test_a_configured_judge_is_asked_once_and_named_in_the_run(world):
+    chat = ScriptedChat(lambda body: Reply("hello"), models=("judge",))
+    here = world(using=judge_settings())
+    here = here.reborn(judge_transport=chat.transport(), environment={"KEY": "s3cret"})
+    run = here.finish(here.start())
+
+    assert run.status == "completed"
+    assert (run.judge.model_name, run.judge.type) == ("judge", "remote")
+    (evaluation, *_) = here.nemo.evaluations.values()
+    metric = evaluation["config"]["tasks"]["custom-tool-calling"]["metrics"]["correctness"]
+    assert metric["params"]["model"]["api_endpoint"]["api_key"] == "s3cret"
+    assert "s3cret" not in run.model_dump_json()
+
+
+def test_a_judge_that_does_not_answer_fails_the_run_with_a_way_out(world):
+    chat = ScriptedChat(lambda body: Reply(status=401), models=("judge",))
+    here = world(using=judge_settings())
+    here = here.reborn(judge_transport=chat.transport(), environment={"KEY": "s3cret"})
+    run = here.finish(here.start())
+
+    assert run.status == "failed"
+    assert "the judge judge at http://judge.fake/v1/chat/completions does not answer" in run.error
+    assert "s3cret" not in run.model_dump_json()
+
+
+def test_a_judge_whose_key_is_missing_says_which_variable(world):
+    here = world(using=judge_settings())
+    run = here.finish(here.start())
+
+    assert run.status == "failed"
+    assert "KEY is not set" in run.error
+
+
+# Several runs
+
+
+def test_a_second_run_waits_for_a_slot_and_then_goes_on(world):
+    here = world(FakeNemo(polls=2))
+    first, second = here.start(), here.start()
+    for _ in range(4):
+        advance(first, here.context)
+
+    assert advance(second, here.context).seconds == 30.0
+    assert here.run(second).status == "pending"
+    here.finish(first)
+    assert here.finish(second).status == "completed"
+
+
+def test_candidates_share_the_slots_in_the_order_of_the_configuration(world):
+    most = 0
+
+    def watch(name: str, when: str) -> None:
+        nonlocal most
+        most = max(most, len(nemo.deployments))
+
+    names = [f"test/{n}" for n in range(5)]
+    nemo = FakeNemo(polls=2, interrupt=watch)
+    here = world(nemo, settings(*map(nim, names), parallelism=2))
+    run = here.finish(here.start(), steps=500)
+
+    assert run.status == "completed"
+    assert most == 2
+    started = [candidate.started_at for candidate in run.candidates]
+    assert started == sorted(started)
+
+
+# After the end
+
+
+def test_deleting_a_run_takes_its_data_sets_and_adapters_with_it(world):
+    here = world()
+    run = here.finish(here.start())
+    assert here.nemo.models
+    here.context.runs.apply(run, run.but(step="erase"))
+
+    assert advance(run.id, here.context).seconds is None
+    assert (here.nemo.hub.files, here.nemo.datasets, here.nemo.models) == ({}, {}, {})
+    assert here.nemo.evaluations == {}
+    assert here.context.runs.list().total == 0
+    assert advance(run.id, here.context).seconds is None
+
+
+def test_the_log_of_a_healthy_run_is_short_and_tells_the_story(world):
+    here = world(FakeNemo(polls=3))
+    run = here.finish(here.start())
+
+    messages = [event.message for event in run.events]
+    assert messages[0] == "run started"
+    assert messages[-1] == "run completed"
+    assert len(messages) <= 20
+    assert run.workload == WORKLOAD

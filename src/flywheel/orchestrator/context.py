@@ -47,7 +47,7 @@ class Limits:
     """The longest wait between two looks."""
     queue_s: float = 30.0
     """A run that waits for others looks again after so long; the embedded loop wakes it earlier."""
-    retry_for_s: float = 600.0
+    retry_for_s: float = 300.0
     """A service that cannot be reached for so long fails what needed it."""
     stall_s: float = 3600.0
     """A remote job without any progress for so long is given up."""

@@ -60,6 +60,12 @@ class Loop:
         with self._changed:
             self._schedule(run_id, time.monotonic())
 
+    @property
+    def idle(self) -> bool:
+        """Nothing is being advanced, and nothing is due."""
+        with self._changed:
+            return not self._busy and not self._when and self._sweep_at > time.monotonic()
+
     def _work(self) -> None:
         while (run_id := self._next()) is not None:
             if run_id == _SWEEP:

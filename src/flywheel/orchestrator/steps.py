@@ -130,7 +130,7 @@ def _pause(run: Run, context: Context) -> float:
 def _news(before: Candidate, now: Candidate) -> list[tuple[str, Literal["info", "warning", "error"]]]:
     """What the log should say about the difference."""
     news: list[tuple[str, Literal["info", "warning", "error"]]] = []
-    if now.trouble and now.trouble != before.trouble and now.trouble.count == 1:
+    if now.trouble and not before.trouble:
         news.append((f"{now.trouble.message}; trying again", "warning"))
     if now.stage != before.stage:
         match now.stage:

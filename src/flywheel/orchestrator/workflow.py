@@ -1,4 +1,4 @@
-"""One turn of the wheel, a step at a time: load → process → apply.
+"""One turn of the wheel: load → process → apply, as far as it goes without waiting.
 
 `advance` is all that a waker ever calls: the embedded loop here, Celery elsewhere. It holds the run's lease
 while a step works, never sleeps for a remote job, and writes only if the run is still as it was loaded. A
@@ -34,16 +34,19 @@ CANCELLED = "Job cancelled by user"
 
 
 def advance(run_id: str, context: Context) -> Next:
-    """Take the run one step further and say when to look again: now, after some seconds, or never."""
+    """Take the run as far as it goes now; say when to look again: now, after some seconds, or never."""
     owner = secrets.token_hex(8)
     try:
         wait = context.runs.lease(run_id, owner, context.limits.lease_s)
         if wait:
             return after(wait)
         with _held(run_id, owner, context):
-            run = context.runs.load(run_id)
-            with log_context(run_id=run_id, workload=str(run.workload)):
-                return _step(run, owner, context)
+            following = NOW
+            while following == NOW:  # Under one lease, which costs two writes.
+                run = context.runs.load(run_id)
+                with log_context(run_id=run_id, workload=str(run.workload)):
+                    following = _step(run, owner, context)
+            return following
     except StaleRun:
         return NOW
     except RunNotFound:
