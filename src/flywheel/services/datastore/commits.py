@@ -210,7 +210,9 @@ def _small_file(path: str, value: dict[str, Any], blobs: Blobs) -> File:
     if not isinstance(content, str) or encoding not in ("base64", "utf-8"):
         raise BadUpload(f"{path}: a file needs its content, as text, in the encoding base64 or utf-8")
     try:
-        data = content.encode() if encoding == "utf-8" else base64.b64decode(content.encode())
+        data = content.encode()
+        if encoding == "base64":
+            data = base64.b64decode(b"".join(data.split()), validate=True)
     except (binascii.Error, UnicodeEncodeError) as e:
         raise BadUpload(f"{path}: its content is not {encoding}: {e}") from e
     pointer = _POINTER.fullmatch(data)

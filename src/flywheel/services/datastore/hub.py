@@ -84,8 +84,10 @@ class RepoBody(BaseModel):
 
     @property
     def id(self) -> RepoId:
-        namespace, _, name = self.name.rpartition("/")
-        return RepoId(self.type or "model", self.organization or namespace or _NO_REPO_OWNER, name)
+        namespace, name = self.organization, self.name
+        if namespace is None and "/" in name:
+            namespace, _, name = name.partition("/")
+        return RepoId(self.type or "model", namespace or _NO_REPO_OWNER, name)
 
 
 class UploadedFile(BaseModel):

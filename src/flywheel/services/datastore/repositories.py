@@ -288,6 +288,8 @@ class Repositories:
     def create_ref(self, repo: Repo, kind: RefKind, name: str, start: str) -> None:
         """A branch or tag at the revision `start`. Raises NameTaken, BadName, RevisionNotFound."""
         check_name(kind, name, slashes=True)
+        if ".." in name or name.endswith((".", ".lock")):
+            raise BadPath(name, f"git refuses '..' in the name of a {kind}, and '.' and '.lock' at its end")
         if len(name) == 40 and set(name) <= set("0123456789abcdef"):
             raise BadPath(name, f"a {kind} cannot be named like a commit")
         with self._database.write(f"{kind} {name}") as connection:
