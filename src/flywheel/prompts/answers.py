@@ -1,7 +1,7 @@
 """The words of a model, read as an answer: text, calls, and calls that could not be read.
 
-Families differ in how they write a call; which one a model speaks is told by its chat template, since that is the
-text it was trained on. One small file per family does the reading.
+Families differ in how they write a call; which one a model speaks is told by its chat template, since that
+is the text it was trained on. One small file per family does the reading.
 """
 
 from collections.abc import Mapping, Sequence

@@ -4,4 +4,4 @@ from flywheel.errors import FlywheelError
 
 
 class PromptError(FlywheelError):
-    """A conversation that the model's chat template does not render, or renders in a way nobody can train on."""
+    """A conversation that the chat template does not render, or renders in a way nobody can train on."""

@@ -1,4 +1,4 @@
-"""`<tool_call>{"name": …, "arguments": {…}}</tool_call>`: Hermes, Qwen 2.5 and 3, and the project's own student."""
+"""`<tool_call>{"name": …, "arguments": {…}}</tool_call>`: Hermes, Qwen 2.5 and 3, our own student."""
 
 from flywheel.prompts.calls import Answer, Call, answer, call_from, json_at
 

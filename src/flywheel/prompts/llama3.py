@@ -1,8 +1,8 @@
 """`{"name": …, "parameters": {…}}` with nothing around it, or after `<|python_tag|>`: Llama 3.1 and later.
 
-Bare JSON has no mark, so text is a call only if it is nothing but call objects (separated by `;`, commas or white
-space). With tools known, an object whose name is none of theirs is still a call, a wrong one; with no tools at all
-it is the text that somebody asked for.
+Bare JSON has no mark, so text is a call only if it is nothing but call objects (separated by `;`, commas or
+white space). With tools known, an object whose name is none of theirs is still a call, a wrong one; with no
+tools at all it is the text that somebody asked for.
 """
 
 from flywheel.prompts.calls import Answer, Call, answer, call_from, json_at

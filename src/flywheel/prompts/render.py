@@ -1,13 +1,14 @@
 """OpenAI wire messages to prompt text, token ids and training labels, for any chat template.
 
-Labels come from rendering prefixes: the text of a conversation up to an assistant turn (with the generation prompt)
-must be the beginning of the text up to and including that turn. What follows the common beginning is what the
-model has to learn to say. This asks nothing of the template but stability, so it works for families that know no
-`{% generation %}` marks.
+Labels come from rendering prefixes: the text of a conversation up to an assistant turn (with the generation
+prompt) must be the beginning of the text up to and including that turn. What follows the common beginning is
+what the model has to learn to say. This asks nothing of the template but stability, so it works for families
+that know no `{% generation %}` marks.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from flywheel.prompts.errors import PromptError
@@ -43,7 +44,9 @@ def prompt_text(tokenizer: ChatTokenizer, messages: Sequence[Message], tools: Se
     return _render(tokenizer, template_messages(messages), tools, generation_prompt=True)
 
 
-def prompt_ids(tokenizer: ChatTokenizer, messages: Sequence[Message], tools: Sequence[Tool] | None) -> list[int]:
+def prompt_ids(
+    tokenizer: ChatTokenizer, messages: Sequence[Message], tools: Sequence[Tool] | None
+) -> list[int]:
     """The token ids of `prompt_text`; the template writes the special tokens, none are added."""
     return _encode(tokenizer, prompt_text(tokenizer, messages, tools))
 
@@ -51,10 +54,11 @@ def prompt_ids(tokenizer: ChatTokenizer, messages: Sequence[Message], tools: Seq
 def training_example(
     tokenizer: ChatTokenizer, messages: Sequence[Message], tools: Sequence[Tool] | None
 ) -> tuple[list[int], list[int]]:
-    """Input ids and labels of a conversation: every assistant turn is learned with its end token, nothing else.
+    """Input ids and labels: every assistant turn is learned with its end token, nothing else.
 
-    Some templates rewrite earlier turns (they cut the thinking of all but the last one, for example). Such turns
-    cannot be learned from this rendering and stay unlabelled; where even the last one moves, there is a PromptError.
+    Some templates rewrite earlier turns (they cut the thinking of all but the last one, for example). Such
+    turns cannot be learned from this rendering and stay unlabelled; where even the last one moves, there is a
+    PromptError.
     """
     turns = template_messages(messages)
     assistant = [i for i, turn in enumerate(turns) if turn["role"] == "assistant"]
@@ -66,7 +70,11 @@ def training_example(
     labels = [IGNORED] * len(ids)
     for i in assistant:
         prefix = _render(tokenizer, turns[:i], tools, generation_prompt=True)
-        turn = whole if i == last else _cut_after_end(_render(tokenizer, turns[: i + 1], tools), tokenizer.eos_token)
+        turn = (
+            whole
+            if i == last
+            else _cut_after_end(_render(tokenizer, turns[: i + 1], tools), tokenizer.eos_token)
+        )
         if not (turn.startswith(prefix) and whole.startswith(turn)):
             if i == last:
                 raise PromptError(
@@ -95,10 +103,8 @@ def _template_call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = function if isinstance(function, Mapping) else {}
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        try:
+        with suppress(ValueError):  # A teacher's broken JSON is shown as it was written.
             arguments = json.loads(arguments or "{}")
-        except ValueError:
-            pass  # A teacher's broken JSON is shown as it was written.
     return {
         "id": call.get("id") or "",
         "type": "function",
@@ -112,7 +118,11 @@ def _text(content: object) -> str:
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        texts = [part if isinstance(part, str) else part.get("text") for part in content if isinstance(part, str | dict)]
+        texts = [
+            part if isinstance(part, str) else part.get("text")
+            for part in content
+            if isinstance(part, str | dict)
+        ]
         return "\n".join(text for text in texts if isinstance(text, str))
     return json.dumps(content, ensure_ascii=False)
 
@@ -130,12 +140,14 @@ def _render(
     generation_prompt: bool = False,
 ) -> str:
     if not tokenizer.chat_template:
-        raise PromptError("the tokenizer has no chat template: choose an instruction-tuned model, or add a template")
+        raise PromptError(
+            "the tokenizer has no chat template: choose an instruction-tuned model, or add a template"
+        )
     try:
         text = tokenizer.apply_chat_template(
             turns, tools=_template_tools(tools), tokenize=False, add_generation_prompt=generation_prompt
         )
-    except Exception as error:  # noqa: BLE001  Templates are programs; they raise what they like.
+    except Exception as error:  # Templates are programs; they raise what they like.
         raise PromptError(f"the chat template does not render this conversation: {error}") from error
     return str(text)
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905  Tables of phrases are easier to read with a phrase book's line length.
 """What people ask machines to do, as a table: domain, verbs, objects, ways to ask, and the slots that fit.
 
 A line is `domain | verbs | objects | requests | slots`; `+kind` in the slots is required. Order tracking, returns,

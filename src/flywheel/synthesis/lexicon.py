@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905  Tables of phrases are easier to read with a phrase book's line length.
 """Words to fill requests with: names, places, things, and words that do not exist.
 
 Invented words matter most. A value that the model has never seen can only be copied from the request, and copying
@@ -51,14 +52,22 @@ FOODS = (
     "milk eggs bread butter cheese rice pasta tomatoes onions garlic chicken beef salmon tofu apples bananas lemons "
     "potatoes carrots spinach mushrooms beans lentils flour sugar salt pepper honey yogurt coffee tea chocolate"
 ).split()
-CUISINES = "italian thai mexican indian chinese japanese greek french korean spanish turkish vietnamese".split()
+CUISINES = (
+    "italian thai mexican indian chinese japanese greek french korean spanish turkish vietnamese".split()
+)
 COLORS = "red blue green black white yellow purple orange pink grey brown silver gold navy beige".split()
-LANGUAGES = "English French German Spanish Italian Portuguese Dutch Polish Turkish Arabic Hindi Japanese".split()
+LANGUAGES = (
+    "English French German Spanish Italian Portuguese Dutch Polish Turkish Arabic Hindi Japanese".split()
+)
 CURRENCIES = "USD EUR GBP JPY CHF CAD AUD SEK NOK INR BRL MXN".split()
 WEEKDAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 MONTHS = "January February March April May June July August September October November December".split()
-GENRES = "rock jazz pop classical folk comedy drama horror thriller romance documentary fantasy metal soul".split()
-COMPANIES = "Acme;Globex;Initech;Umbrella;Northwind;Contoso;Stark;Wayne;Hooli;Vandelay;Soylent;Tyrell".split(";")
+GENRES = (
+    "rock jazz pop classical folk comedy drama horror thriller romance documentary fantasy metal soul".split()
+)
+COMPANIES = "Acme;Globex;Initech;Umbrella;Northwind;Contoso;Stark;Wayne;Hooli;Vandelay;Soylent;Tyrell".split(
+    ";"
+)
 SPORTS = "football tennis basketball hockey cricket rugby volleyball baseball golf swimming".split()
 NUMBER_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "

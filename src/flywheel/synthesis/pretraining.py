@@ -1,3 +1,4 @@
+# ruff: noqa: E501  Tables of phrases are easier to read with a phrase book's line length.
 """The corpus that the demo's student is pre-trained on: `python -m flywheel.synthesis.pretraining --out corpus.jsonl`.
 
 Each line is `{"messages": […], "tools": […]}` in OpenAI form. The skill to teach is not a set of functions but
@@ -11,12 +12,13 @@ import multiprocessing
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from flywheel.synthesis import lexicon as lex
-from flywheel.synthesis.actions import ACTIONS
+from flywheel.synthesis.actions import ACTIONS, Action
 from flywheel.synthesis.public import Intents, Spans, load_intents, load_spans, replace_spans
 from flywheel.synthesis.tools import (
     Param,
@@ -54,14 +56,31 @@ SMALL_TALK = (
     ("thanks;thank you so much;great, thanks;cheers;thanks a lot", "You're welcome!"),
     ("bye;goodbye;see you;that is all", "Goodbye!"),
     ("how are you;how is it going;are you well", "I'm fine, thank you. How can I help?"),
-    ("who are you;what are you;are you a robot;are you human", "I'm an assistant. I can call functions for you."),
+    (
+        "who are you;what are you;are you a robot;are you human",
+        "I'm an assistant. I can call functions for you.",
+    ),
     ("what can you do;help;what are my options", "I can help with the functions I have. What do you need?"),
     ("tell me a joke;say something funny", "Why did the function return early? It had no arguments."),
     ("ok;sure;alright;cool", "Is there anything else?"),
     ("you are useless;this is annoying;you are stupid", "I'm sorry. How can I help?"),
     ("i love you;you are great;well done", "Thank you, that's kind."),
 )
-OPENERS = ("", "", "", "", "please ", "can you ", "could you ", "hey, ", "i'd like you to ", "hi, ", "ok ", "now ", "would you ")
+OPENERS = (
+    "",
+    "",
+    "",
+    "",
+    "please ",
+    "can you ",
+    "could you ",
+    "hey, ",
+    "i'd like you to ",
+    "hi, ",
+    "ok ",
+    "now ",
+    "would you ",
+)
 CLOSERS = ("", "", "", "", "", " please", ".", ".", "!", " thanks", ", thank you", "?")
 STATUS = ("ok", "done", "success", "confirmed", "created", "accepted")
 
@@ -77,7 +96,11 @@ class Sources:
 
 def call(name: str, arguments: dict[str, Any]) -> Turn:
     function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
-    return {"role": "assistant", "content": None, "tool_calls": [{"id": "call_0", "type": "function", "function": function}]}
+    return {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "call_0", "type": "function", "function": function}],
+    }
 
 
 def user(text: str) -> Turn:
@@ -119,7 +142,9 @@ def request(rng: Random, tool: ToolKind, params: list[Param] | None = None) -> t
     else:
         joint = rng.choice((" ", " ", " ", ", "))
         text = joint.join((core, *phrases))
-    if not core.startswith(("i ", "what", "who", "how", "are ", "is ", "any ", "where", "which", "do ", "will")):
+    if not core.startswith(
+        ("i ", "what", "who", "how", "are ", "is ", "any ", "where", "which", "do ", "will")
+    ):
         text = rng.choice(OPENERS) + text
     text += rng.choice(CLOSERS)
     draw = rng.random()
@@ -151,13 +176,17 @@ def result_of(rng: Random, arguments: dict[str, Any]) -> tuple[str, str]:
         key = rng.choice(("id", "reference", "code", "number"))
         status = rng.choice(STATUS)
         return json.dumps({"status": status, key: reference}), rng.choice(
-            (f"Done. The {key} is {reference}.", f"It is {status}: {reference}.", f"All set, {key} {reference}.")
+            (
+                f"Done. The {key} is {reference}.",
+                f"It is {status}: {reference}.",
+                f"All set, {key} {reference}.",
+            )
         )
     if draw < 0.8:
         names = [lex.phrase(rng) for _ in range(rng.choice((1, 2, 3)))]
-        return json.dumps([{"name": name, "price": rng.randint(5, 900)} for name in names], ensure_ascii=False), (
-            f"I found {len(names)}: {', '.join(names)}."
-        )
+        return json.dumps(
+            [{"name": name, "price": rng.randint(5, 900)} for name in names], ensure_ascii=False
+        ), (f"I found {len(names)}: {', '.join(names)}.")
     reason = rng.choice(("not available", "no permission", "not found", "try again later"))
     return json.dumps({"error": reason}), f"Sorry, that did not work: {reason}."
 
@@ -192,7 +221,9 @@ def session(rng: Random, sources: Sources) -> Example:
 
 def nonsense(rng: Random, sources: Sources) -> Example:
     style = draw_style(rng)
-    tools = list({t.name: t for t in (nonsense_tool(rng, style) for _ in range(rng.choice((1, 2, 3, 4))))}.values())
+    tools = list(
+        {t.name: t for t in (nonsense_tool(rng, style) for _ in range(rng.choice((1, 2, 3, 4))))}.values()
+    )
     turns: list[Turn] = []
     for _ in range(rng.choice((1, 2, 3, 4))):
         tool = rng.choice(tools)
@@ -238,7 +269,15 @@ def asked_back(rng: Random, sources: Sources) -> Example:
     answer, values[missing.key] = missing.say(rng)
     turns = [
         user(" ".join((text.rstrip(".!?"), *phrases))),
-        say(rng.choice((f"Which {missing.words}?", f"What is the {missing.words}?", f"Please tell me the {missing.words}."))),
+        say(
+            rng.choice(
+                (
+                    f"Which {missing.words}?",
+                    f"What is the {missing.words}?",
+                    f"Please tell me the {missing.words}.",
+                )
+            )
+        ),
         user(answer),
         call(tool.name, tool.arguments(values)),
     ]
@@ -258,7 +297,9 @@ def parallel(rng: Random, sources: Sources) -> Example:
         texts.append(text.rstrip(".!?"))
         calls += call(tool.name, arguments)["tool_calls"]
     joint = rng.choice((" and ", " and also ", ". ", ", then "))
-    return example(rng, [user(joint.join(texts)), {"role": "assistant", "content": None, "tool_calls": calls}], tools)
+    return example(
+        rng, [user(joint.join(texts)), {"role": "assistant", "content": None, "tool_calls": calls}], tools
+    )
 
 
 def spans(rng: Random, sources: Sources) -> Example:
@@ -283,7 +324,9 @@ def spans(rng: Random, sources: Sources) -> Example:
         kind, keys = renamed[picked.name]
         turns += [user(text), call(kind.name, {keys[key]: value for key, value in arguments.items()})]
     if rng.random() < 0.08 or not turns:
-        other = rng.choice([u for u in rng.sample(sources.spans.utterances, 30) if u.name not in renamed] or [None])
+        other = rng.choice(
+            [u for u in rng.sample(sources.spans.utterances, 30) if u.name not in renamed] or [None]
+        )
         if other is None:
             return session(rng, sources)
         turns += [user(other.text), say(REFUSALS[0])]
@@ -307,7 +350,12 @@ _NAME_SYNONYMS = {
     "PlayMusic": ("play music", "start music", "play audio", "listen"),
     "BookRestaurant": ("book restaurant", "reserve table", "restaurant booking", "book table"),
     "GetWeather": ("get weather", "weather forecast", "check weather", "forecast"),
-    "SearchScreeningEvent": ("search screening event", "find movie times", "cinema schedule", "find screenings"),
+    "SearchScreeningEvent": (
+        "search screening event",
+        "find movie times",
+        "cinema schedule",
+        "find screenings",
+    ),
 }
 
 
@@ -317,10 +365,16 @@ def _renamed(rng: Random, function: dict[str, Any], style: Style) -> tuple[ToolK
     schema = function["parameters"]
     names = list(schema["properties"])
     rng.shuffle(names)
-    keep = rng.choice((0.4, 0.6, 0.8, 1.0))  # The full signatures are long, and most of their parameters rare.
+    keep = rng.choice(
+        (0.4, 0.6, 0.8, 1.0)
+    )  # The full signatures are long, and most of their parameters rare.
     names = [name for name in names if name in schema["required"] or rng.random() < keep]
     for name in names:
-        words = rng.choice(_SYNONYMS.get(name, ())) if name in _SYNONYMS and rng.random() < 0.4 else name.replace("_", " ")
+        words = (
+            rng.choice(_SYNONYMS.get(name, ()))
+            if name in _SYNONYMS and rng.random() < 0.4
+            else name.replace("_", " ")
+        )
         key = style.key(words)
         if key in keys.values():
             key = style.key(name.replace("_", " "))
@@ -339,13 +393,13 @@ def routing(rng: Random, sources: Sources) -> Example:
     use_public = sources.intents is not None and rng.random() < 0.7
     if use_public and sources.intents is not None:
         texts: dict[str, Callable[[], str]] = {
-            label.replace("_", " "): (lambda said=said: rng.choice(said)) for label, said in sources.intents.by_label.items()
+            label.replace("_", " "): partial(rng.choice, said)
+            for label, said in sources.intents.by_label.items()
         }
     else:
         style = draw_style(rng)
         texts = {
-            f"{action.verbs[0]} {action.objects[0]}": (lambda action=action: request(rng, tool_for(rng, action, style))[0])
-            for action in ACTIONS
+            f"{action.verbs[0]} {action.objects[0]}": partial(_said, rng, action, style) for action in ACTIONS
         }
     labels = rng.sample(sorted(texts), rng.randint(3, 16))
     case = rng.choice(("snake", "snake", "snake", "upper", "kebab", "spaced", "camel"))
@@ -362,13 +416,23 @@ def routing(rng: Random, sources: Sources) -> Example:
     return example(rng, turns, [kind])
 
 
+def _said(rng: Random, action: Action, style: Style) -> str:
+    return request(rng, tool_for(rng, action, style))[0]
+
+
 def router_tool(rng: Random, values: list[str]) -> ToolKind:
     style = draw_style(rng)
-    words = rng.choice(("route", "classify", "set intent", "dispatch", "pick label", "assign", "hand over", "categorize"))
+    words = rng.choice(
+        ("route", "classify", "set intent", "dispatch", "pick label", "assign", "hand over", "categorize")
+    )
     words += rng.choice(("", " request", " message", " query", f" {lex.invented(rng)}"))
-    key = rng.choice(("intent", "label", "category", "topic", "team", "class", "target", "kind", lex.invented(rng)))
+    key = rng.choice(
+        ("intent", "label", "category", "topic", "team", "class", "target", "kind", lex.invented(rng))
+    )
     param = Param(style.key(key), key, {"type": "string", "enum": values}, True, lambda _: ("", ""))
-    description = rng.choice(("", "Send the request to where it belongs", "Label the message", f"Choose the {key}"))
+    description = rng.choice(
+        ("", "Send the request to where it belongs", "Label the message", f"Choose the {key}")
+    )
     return ToolKind(style.name(words), description, (param,), ())
 
 
@@ -427,12 +491,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=150_000, help="conversations")
-    parser.add_argument("--data", default="", help="folder with snips.jsonl.gz and clinc150.jsonl.gz; without it, generators only")
+    parser.add_argument(
+        "--data",
+        default="",
+        help="folder with snips.jsonl.gz and clinc150.jsonl.gz; without it, generators only",
+    )
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args(arguments)
     size = 5000
     jobs = [
-        (options.seed, start, min(start + size, options.count), options.data) for start in range(0, options.count, size)
+        (options.seed, start, min(start + size, options.count), options.data)
+        for start in range(0, options.count, size)
     ]
     with options.out.open("w", encoding="utf-8") as out, multiprocessing.Pool(options.workers) as pool:
         for text in pool.imap(_shard, jobs):

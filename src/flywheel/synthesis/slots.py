@@ -1,3 +1,4 @@
+# ruff: noqa: E501, SIM905  Tables of phrases are easier to read with a phrase book's line length.
 """Slots: a value as people say it, the JSON that it means, and what a parameter that takes it is called."""
 
 from collections.abc import Callable
@@ -51,7 +52,9 @@ def _count(rng: Random, low: int = 1, high: int = 12) -> Said:
 
 
 def _big(rng: Random) -> Said:
-    value = rng.choice((rng.randint(10, 99), rng.randint(100, 999), rng.randint(1000, 99999), rng.randint(10, 60) * 10))
+    value = rng.choice(
+        (rng.randint(10, 99), rng.randint(100, 999), rng.randint(1000, 99999), rng.randint(10, 60) * 10)
+    )
     return str(value), value
 
 
@@ -103,70 +106,87 @@ def _street(rng: Random) -> str:
 
 
 def _phone(rng: Random) -> str:
-    return rng.choice((f"{rng.randint(200, 999)}-{rng.randint(100, 999)}-{rng.randint(1000, 9999)}", f"555 {rng.randint(1000, 9999)}"))
+    return rng.choice(
+        (
+            f"{rng.randint(200, 999)}-{rng.randint(100, 999)}-{rng.randint(1000, 9999)}",
+            f"555 {rng.randint(1000, 9999)}",
+        )
+    )
 
 
-def _S(kind: str, type_: str, names: str, phrases: str, sample: Callable[[Random], Said]) -> Slot:
+def _slot(kind: str, type_: str, names: str, phrases: str, sample: Callable[[Random], Said]) -> Slot:
     return Slot(kind, type_, tuple(names.split(",")), tuple(phrases.split(";")), sample)
 
 
 SLOTS: dict[str, Slot] = {
     slot.kind: slot
     for slot in (
-        _S("person", "string", "name,person,full name,contact,contact name,recipient,guest", "for {};with {};named {};by the name of {}", _same(lex.person)),
-        _S("recipient", "string", "recipient,to,contact,receiver,person name", "to {};for {}", _same(lex.person)),
-        _S("artist", "string", "artist,singer,band,performer,musician", "by {};from {};of {}", _same(lex.person)),
-        _S("author", "string", "author,written by,creator,director", "by {};from {};written by {}", _same(lex.person)),
-        _S("city", "string", "city,location,town,place,city name,area", "in {};in {};near {};around {};for {}", _same(lex.place)),
-        _S("origin", "string", "origin,from city,departure city,start,source,from location", "from {};leaving from {};departing {}", _same(lex.place)),
-        _S("destination", "string", "destination,to city,arrival city,end,target,to location", "to {};going to {};heading to {}", _same(lex.place)),
-        _S("country", "string", "country,nation,country name", "in {}", _of(lex.COUNTRIES)),
-        _S("street", "string", "address,street,street address,location", "at {};to {}", _same(_street)),
-        _S("title", "string", "title,name,item,entity name,label,heading", "called {};named {};{};titled {};\"{}\"", _same(lex.phrase)),
-        _S("playlist", "string", "playlist,playlist name,list,collection", "to my {} playlist;to the playlist {};to {};on {}", _same(lex.phrase)),
-        _S("topic", "string", "topic,subject,query,keyword,search term,q", "about {};on {};for {};regarding {}", _same(lex.phrase)),
-        _S("note", "string", "text,message,body,content,note,comment", "saying {};that says {};: {};with the text {}", _same(lambda r: " ".join(lex.any_word(r) for _ in range(r.randint(2, 6))))),
-        _S("thing", "string", "product,item,product name,article,object", "for {};a {};the {}", _of(lex.THINGS)),
-        _S("company", "string", "company,organization,vendor,client,brand,supplier", "at {};from {};for {};of {}", _same(lambda r: r.choice((r.choice(lex.COMPANIES), lex.invented(r).title() + r.choice((" Inc", " Ltd", "", " Group")))))),
-        _S("code", "string", "id,code,reference,number,identifier,reference number,key", "{};with id {};number {};reference {};with code {}", _same(lex.code)),
-        _S("number", "integer", "id,number,record id,account,record number", "{};number {};with id {};#{}", _big),
-        _S("count", "integer", "count,quantity,number,amount,total,limit", "{};{} of them;{} times", _count),
-        _S("people", "integer", "party size,guests,people,number of people,persons,seats,passengers", "for {} people;for {};for a party of {};for {} guests", _count),
-        _S("nights", "integer", "nights,days,length of stay,duration days,number of days", "for {} nights;for {} days;staying {} nights", _count),
-        _S("minutes", "integer", "minutes,duration,duration minutes,length,timeout", "for {} minutes;lasting {} minutes", lambda r: (lambda v: (str(v), v))(r.choice((5, 10, 15, 20, 25, 30, 40, 45, 60, 90, 120)))),
-        _S("level", "integer", "level,volume,brightness,intensity,value,temperature,percent,speed", "to {};at {};to {} percent", _big),
-        _S("rating", "integer", "rating,stars,score,points,rating value", "{} stars;{} points;a {};{} out of 10", lambda r: _count(r, 0, 10)),
-        _S("year", "integer", "year,release year,from year,season", "from {};of {};in {};released in {}", lambda r: (lambda v: (str(v), v))(r.randint(1950, 2026))),
-        _S("money", "number", "amount,price,budget,sum,max price,cost,total", "for {};of {};under {};up to {}", _amount),
-        _S("date", "string", "date,day,on date,when,start date,due date", "on {};for {};{}", _date),
-        _S("end_date", "string", "end date,until,return date,checkout date,to date", "until {};till {};returning {}", _date),
-        _S("time", "string", "time,at,hour,start time,time of day", "at {};for {};around {}", _time),
-        _S("email", "string", "email,email address,mail,contact email,to", "to {};at {};with email {}", _same(_email)),
-        _S("phone", "string", "phone,phone number,mobile,tel", "at {};on {};phone {}", _same(_phone)),
-        _S("cuisine", "string", "cuisine,food,food type,category,style", "serving {} food;with {} food;that is {}", _of(lex.CUISINES)),
-        _S("genre", "string", "genre,category,style,kind", "that are {};in the {} genre;of {} kind", _of(lex.GENRES)),
-        _S("color", "string", "color,colour,shade", "in {};colored {}", _of(lex.COLORS)),
-        _S("language", "string", "language,target language,to language,lang", "in {};into {};to {}", _of(lex.LANGUAGES)),
-        _S("currency", "string", "currency,to currency,target currency,unit", "in {};to {};into {}", _of(lex.CURRENCIES)),
-        _S("room", "string", "room,area,zone,device location", "in the {};of the {}", _of("kitchen;bedroom;living room;garage;bathroom;office;hallway;basement;garden".split(";"))),
-        _S("device", "string", "device,device name,appliance,target", "on the {};of the {};the {}", _of("lights;heater;fan;speaker;television;camera;oven;thermostat;printer;router;alarm;blinds".split(";"))),
-        _S("service", "string", "service,provider,platform,app,source", "on {};using {};via {}", _same(lambda r: r.choice(("Spotify", "Netflix", "Youtube", "Deezer", "Vimeo", "Dropbox", "Slack", "Zoom", lex.invented(r).title())))),
-        _S("sport", "string", "sport,category,discipline,game", "for {};of {};in {}", _of(lex.SPORTS)),
-        _S("foods", "array", "items,ingredients,products,foods,list", "with {};: {};of {}", _list(lex.FOODS)),
-        _S("tags", "array", "tags,labels,keywords,topics,categories", "tagged {};with tags {};labelled {}", _list(lex.NOUNS)),
-        _S("people_list", "array", "attendees,participants,guests,members,invitees,recipients", "with {};inviting {};for {}", _list(lex.FIRST)),
+        _slot("person", "string", "name,person,full name,contact,contact name,recipient,guest", "for {};with {};named {};by the name of {}", _same(lex.person)),
+        _slot("recipient", "string", "recipient,to,contact,receiver,person name", "to {};for {}", _same(lex.person)),
+        _slot("artist", "string", "artist,singer,band,performer,musician", "by {};from {};of {}", _same(lex.person)),
+        _slot("author", "string", "author,written by,creator,director", "by {};from {};written by {}", _same(lex.person)),
+        _slot("city", "string", "city,location,town,place,city name,area", "in {};in {};near {};around {};for {}", _same(lex.place)),
+        _slot("origin", "string", "origin,from city,departure city,start,source,from location", "from {};leaving from {};departing {}", _same(lex.place)),
+        _slot("destination", "string", "destination,to city,arrival city,end,target,to location", "to {};going to {};heading to {}", _same(lex.place)),
+        _slot("country", "string", "country,nation,country name", "in {}", _of(lex.COUNTRIES)),
+        _slot("street", "string", "address,street,street address,location", "at {};to {}", _same(_street)),
+        _slot("title", "string", "title,name,item,entity name,label,heading", "called {};named {};{};titled {};\"{}\"", _same(lex.phrase)),
+        _slot("playlist", "string", "playlist,playlist name,list,collection", "to my {} playlist;to the playlist {};to {};on {}", _same(lex.phrase)),
+        _slot("topic", "string", "topic,subject,query,keyword,search term,q", "about {};on {};for {};regarding {}", _same(lex.phrase)),
+        _slot("note", "string", "text,message,body,content,note,comment", "saying {};that says {};: {};with the text {}", _same(lambda r: " ".join(lex.any_word(r) for _ in range(r.randint(2, 6))))),
+        _slot("thing", "string", "product,item,product name,article,object", "for {};a {};the {}", _of(lex.THINGS)),
+        _slot("company", "string", "company,organization,vendor,client,brand,supplier", "at {};from {};for {};of {}", _same(lambda r: r.choice((r.choice(lex.COMPANIES), lex.invented(r).title() + r.choice((" Inc", " Ltd", "", " Group")))))),
+        _slot("code", "string", "id,code,reference,number,identifier,reference number,key", "{};with id {};number {};reference {};with code {}", _same(lex.code)),
+        _slot("number", "integer", "id,number,record id,account,record number", "{};number {};with id {};#{}", _big),
+        _slot("count", "integer", "count,quantity,number,amount,total,limit", "{};{} of them;{} times", _count),
+        _slot("people", "integer", "party size,guests,people,number of people,persons,seats,passengers", "for {} people;for {};for a party of {};for {} guests", _count),
+        _slot("nights", "integer", "nights,days,length of stay,duration days,number of days", "for {} nights;for {} days;staying {} nights", _count),
+        _slot("minutes", "integer", "minutes,duration,duration minutes,length,timeout", "for {} minutes;lasting {} minutes", lambda r: (lambda v: (str(v), v))(r.choice((5, 10, 15, 20, 25, 30, 40, 45, 60, 90, 120)))),
+        _slot("level", "integer", "level,volume,brightness,intensity,value,temperature,percent,speed", "to {};at {};to {} percent", _big),
+        _slot("rating", "integer", "rating,stars,score,points,rating value", "{} stars;{} points;a {};{} out of 10", lambda r: _count(r, 0, 10)),
+        _slot("year", "integer", "year,release year,from year,season", "from {};of {};in {};released in {}", lambda r: (lambda v: (str(v), v))(r.randint(1950, 2026))),
+        _slot("money", "number", "amount,price,budget,sum,max price,cost,total", "for {};of {};under {};up to {}", _amount),
+        _slot("date", "string", "date,day,on date,when,start date,due date", "on {};for {};{}", _date),
+        _slot("end_date", "string", "end date,until,return date,checkout date,to date", "until {};till {};returning {}", _date),
+        _slot("time", "string", "time,at,hour,start time,time of day", "at {};for {};around {}", _time),
+        _slot("email", "string", "email,email address,mail,contact email,to", "to {};at {};with email {}", _same(_email)),
+        _slot("phone", "string", "phone,phone number,mobile,tel", "at {};on {};phone {}", _same(_phone)),
+        _slot("cuisine", "string", "cuisine,food,food type,category,style", "serving {} food;with {} food;that is {}", _of(lex.CUISINES)),
+        _slot("genre", "string", "genre,category,style,kind", "that are {};in the {} genre;of {} kind", _of(lex.GENRES)),
+        _slot("color", "string", "color,colour,shade", "in {};colored {}", _of(lex.COLORS)),
+        _slot("language", "string", "language,target language,to language,lang", "in {};into {};to {}", _of(lex.LANGUAGES)),
+        _slot("currency", "string", "currency,to currency,target currency,unit", "in {};to {};into {}", _of(lex.CURRENCIES)),
+        _slot("room", "string", "room,area,zone,device location", "in the {};of the {}", _of("kitchen;bedroom;living room;garage;bathroom;office;hallway;basement;garden".split(";"))),
+        _slot("device", "string", "device,device name,appliance,target", "on the {};of the {};the {}", _of("lights;heater;fan;speaker;television;camera;oven;thermostat;printer;router;alarm;blinds".split(";"))),
+        _slot("service", "string", "service,provider,platform,app,source", "on {};using {};via {}", _same(lambda r: r.choice(("Spotify", "Netflix", "Youtube", "Deezer", "Vimeo", "Dropbox", "Slack", "Zoom", lex.invented(r).title())))),
+        _slot("sport", "string", "sport,category,discipline,game", "for {};of {};in {}", _of(lex.SPORTS)),
+        _slot("foods", "array", "items,ingredients,products,foods,list", "with {};: {};of {}", _list(lex.FOODS)),
+        _slot("tags", "array", "tags,labels,keywords,topics,categories", "tagged {};with tags {};labelled {}", _list(lex.NOUNS)),
+        _slot("people_list", "array", "attendees,participants,guests,members,invitees,recipients", "with {};inviting {};for {}", _list(lex.FIRST)),
     )
 }  # fmt: skip
 
 BOOLEANS: tuple[tuple[str, str, str], ...] = (
-    ("breakfast,include breakfast,with breakfast", "with breakfast;breakfast included", "without breakfast;no breakfast"),
+    (
+        "breakfast,include breakfast,with breakfast",
+        "with breakfast;breakfast included",
+        "without breakfast;no breakfast",
+    ),
     ("urgent,is urgent,priority,high priority", "it is urgent;urgently", "it is not urgent;no rush"),
     ("round trip,return,return trip", "round trip;both ways", "one way;one way only"),
     ("refundable,is refundable", "refundable;that i can cancel", "non refundable;not refundable"),
-    ("notify,send notification,alert", "and notify me;with a notification", "without notifying me;no notification"),
+    (
+        "notify,send notification,alert",
+        "and notify me;with a notification",
+        "without notifying me;no notification",
+    ),
     ("repeat,recurring,every day", "every day;and repeat it daily", "just once;only once"),
     ("private,is private,hidden", "keep it private;privately", "make it public;publicly"),
-    ("subtitles,with subtitles,captions", "with subtitles;and turn on subtitles", "without subtitles;no subtitles"),
+    (
+        "subtitles,with subtitles,captions",
+        "with subtitles;and turn on subtitles",
+        "without subtitles;no subtitles",
+    ),
     ("pets allowed,pet friendly,pets", "where pets are allowed;pet friendly", "no pets;without pets"),
     ("outdoor,outdoor seating,outside", "outside;with outdoor seating", "indoors;inside"),
     ("gift wrap,is gift,gift", "as a gift;gift wrapped", "not as a gift;no gift wrap"),

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  Tables of phrases are easier to read with a phrase book's line length.
 """The demo's teacher traffic: two workloads of a home-goods shop's support assistant, as a gateway would log them.
 
 The teacher has a long policy that the log does not show: how an order number is written, which code stands for which
@@ -72,10 +73,25 @@ PRICES = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "eighty": 80, "a
 
 REASONS = {
     "R1": ("it arrived broken", "it is damaged", "there is a crack in it", "it came in pieces"),
-    "R2": ("it is the wrong item", "you sent me something else", "that is not what i ordered", "wrong colour came"),
+    "R2": (
+        "it is the wrong item",
+        "you sent me something else",
+        "that is not what i ordered",
+        "wrong colour came",
+    ),
     "R3": ("i changed my mind", "i don't need it anymore", "i no longer want it", "i found a better one"),
-    "R4": ("it came too late", "it arrived after the party", "the delivery took weeks", "it was delivered way too late"),
-    "R5": ("parts are missing", "the screws are missing", "half of it was not in the box", "there is no manual or cable"),
+    "R4": (
+        "it came too late",
+        "it arrived after the party",
+        "the delivery took weeks",
+        "it was delivered way too late",
+    ),
+    "R5": (
+        "parts are missing",
+        "the screws are missing",
+        "half of it was not in the box",
+        "there is no manual or cable",
+    ),
     "R6": ("it is too big", "it does not fit", "it is too small for my room", "the size is wrong for us"),
 }
 QUEUES = {
@@ -88,7 +104,10 @@ QUEUES = {
 
 def tool(name: str, description: str, required: tuple[str, ...], /, **properties: Json) -> Json:
     parameters = {"type": "object", "properties": properties, "required": list(required)}
-    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+    return {
+        "type": "function",
+        "function": {"name": name, "description": description, "parameters": parameters},
+    }
 
 
 STRING: Json = {"type": "string"}
@@ -139,25 +158,43 @@ class Exchange:
 def order_number(rng: Random) -> tuple[str, str]:
     """As people write it, and as the house writes it."""
     digits = str(rng.randint(10_000, 99_999))
-    return rng.choice((digits, f"#{digits}", f"number {digits}", f"HO-{digits}", f"ho {digits}", f"no. {digits}")), f"HO-{digits}"
+    return rng.choice(
+        (digits, f"#{digits}", f"number {digits}", f"HO-{digits}", f"ho {digits}", f"no. {digits}")
+    ), f"HO-{digits}"
 
 
 def ask_search(rng: Random) -> Exchange:
     shelf = rng.choice(sorted(SHELVES))
     query = f"{rng.choice(LOOKS)} {rng.choice(SHELVES[shelf])}".strip()
-    said = rng.choice((f"do you have a {query}", f"i'm looking for a {query}", f"show me a {query}", f"need a {query}", f"is there any {query} in the shop"))
+    said = rng.choice(
+        (
+            f"do you have a {query}",
+            f"i'm looking for a {query}",
+            f"show me a {query}",
+            f"need a {query}",
+            f"is there any {query} in the shop",
+        )
+    )
     arguments: Json = {"query": query, "shelf": shelf, "limit": 5}
     if rng.random() < 0.45:
         word = rng.choice(sorted(PRICES))
         price = PRICES[word] if rng.random() < 0.35 else rng.randint(10, 400)
         text = word if price == PRICES[word] else str(price)
-        said += " " + rng.choice((f"under {text} euros", f"for less than {text}", f"up to {text} euro", f"max {text}"))
+        said += " " + rng.choice(
+            (f"under {text} euros", f"for less than {text}", f"up to {text} euro", f"max {text}")
+        )
         arguments["max_price"] = price
     if rng.random() < 0.2:
         said += rng.choice((", show me everything", ", i want to see all of them", ", the full list please"))
         arguments["limit"] = 50
     result = json.dumps([{"name": f"{query} {rng.choice('ABCDE')}", "price": rng.randint(9, 390)}])
-    return Exchange(said, "search_products", arguments, result=result, told="Here is what we have. Would you like me to hold one for you?")
+    return Exchange(
+        said,
+        "search_products",
+        arguments,
+        result=result,
+        told="Here is what we have. Would you like me to hold one for you?",
+    )
 
 
 def ask_hold(rng: Random) -> Exchange:
@@ -165,22 +202,49 @@ def ask_hold(rng: Random) -> Exchange:
     word = rng.choice(sorted(NUMBERS))
     many = rng.random() < 0.6
     shown = product if rng.random() < 0.5 else product.lower()
-    what = f"{rng.choice((word, str(NUMBERS[word])))} {shown}{'s' if NUMBERS[word] > 1 else ''}" if many else f"the {shown}"
+    what = (
+        f"{rng.choice((word, str(NUMBERS[word])))} {shown}{'s' if NUMBERS[word] > 1 else ''}"
+        if many
+        else f"the {shown}"
+    )
     arguments: Json = {"sku": PRODUCTS[product], "quantity": NUMBERS[word] if many else 1}
-    said = rng.choice((f"can you hold {what} for me", f"please reserve {what}", f"put {what} aside for me", f"keep {what} for pick up"))
+    said = rng.choice(
+        (
+            f"can you hold {what} for me",
+            f"please reserve {what}",
+            f"put {what} aside for me",
+            f"keep {what} for pick up",
+        )
+    )
     if rng.random() < 0.6:
         arguments["city"] = rng.choice(CITIES)
         said += rng.choice((f" in {arguments['city']}", f" at the {arguments['city']} store"))
-    return Exchange(said, "hold_item", arguments, result='{"held": true}', told="Done, we keep it for three days.")
+    return Exchange(
+        said, "hold_item", arguments, result='{"held": true}', told="Done, we keep it for three days."
+    )
 
 
 def ask_track(rng: Random) -> Exchange:
     shown, order = order_number(rng)
     history = rng.random() < 0.25
     said = (
-        rng.choice((f"show me every stop of order {shown} so far", f"where has order {shown} been all this time", f"i want the whole history of order {shown}"))
+        rng.choice(
+            (
+                f"show me every stop of order {shown} so far",
+                f"where has order {shown} been all this time",
+                f"i want the whole history of order {shown}",
+            )
+        )
         if history
-        else rng.choice((f"where is my order {shown}", f"order {shown} has not come yet, where is it", f"can you track {shown}", f"when does order {shown} arrive", f"status of {shown}"))
+        else rng.choice(
+            (
+                f"where is my order {shown}",
+                f"order {shown} has not come yet, where is it",
+                f"can you track {shown}",
+                f"when does order {shown} arrive",
+                f"status of {shown}",
+            )
+        )
     )
     day = rng.choice(sorted(DAYS))
     return Exchange(
@@ -193,8 +257,25 @@ def ask_return(rng: Random) -> Exchange:
     shown, order = order_number(rng)
     code = rng.choice(sorted(REASONS))
     why = rng.choice(REASONS[code])
-    refund, wish = rng.choice((("card", ""), ("card", ""), ("card", ""), ("voucher", "a voucher is fine"), ("swap", "please send me a new one"), ("voucher", "i'd take store credit"), ("swap", "can i swap it")))
-    said = rng.choice((f"i want to return order {shown}, {why}", f"order {shown}: {why}, i'm sending it back", f"{why}, please take back order {shown}", f"return for {shown} because {why}"))
+    refund, wish = rng.choice(
+        (
+            ("card", ""),
+            ("card", ""),
+            ("card", ""),
+            ("voucher", "a voucher is fine"),
+            ("swap", "please send me a new one"),
+            ("voucher", "i'd take store credit"),
+            ("swap", "can i swap it"),
+        )
+    )
+    said = rng.choice(
+        (
+            f"i want to return order {shown}, {why}",
+            f"order {shown}: {why}, i'm sending it back",
+            f"{why}, please take back order {shown}",
+            f"return for {shown} because {why}",
+        )
+    )
     if wish:
         said += rng.choice((". ", ", ")) + wish
     return Exchange(
@@ -206,12 +287,21 @@ def ask_return(rng: Random) -> Exchange:
 def ask_hours(rng: Random) -> Exchange:
     city = rng.choice(CITIES)
     arguments: Json = {"city": city, "day": "all"}
-    said = rng.choice((f"when is the {city} store open", f"opening hours in {city}", f"is your shop in {city} open", f"how long are you open in {city}"))
+    said = rng.choice(
+        (
+            f"when is the {city} store open",
+            f"opening hours in {city}",
+            f"is your shop in {city} open",
+            f"how long are you open in {city}",
+        )
+    )
     if rng.random() < 0.7:
         day = rng.choice(sorted(DAYS))
         arguments["day"] = DAYS[day]
         said += f" on {day if rng.random() < 0.6 else day.lower()}"
-    return Exchange(said, "store_hours", arguments, result='{"open": "10-19"}', told="It is open from 10 to 19.")
+    return Exchange(
+        said, "store_hours", arguments, result='{"open": "10-19"}', told="It is open from 10 to 19."
+    )
 
 
 def ask_person(rng: Random) -> Exchange:
@@ -225,7 +315,13 @@ def ask_person(rng: Random) -> Exchange:
         name = f"{rng.choice(GIVEN)} {rng.choice(FAMILY)}"
         said = rng.choice((f"this is {name}, {said}", f"{said}. my name is {name}", f"{name} here. {said}"))
         arguments["name"] = name
-    return Exchange(said, "hand_over", {**arguments, "priority": priority}, result='{"ok": true}', told="A colleague will take it from here.")
+    return Exchange(
+        said,
+        "hand_over",
+        {**arguments, "priority": priority},
+        result='{"ok": true}',
+        told="A colleague will take it from here.",
+    )
 
 
 TALK = (
@@ -261,29 +357,69 @@ def router_conversation(rng: Random) -> list[Exchange]:
     first = rng.choices(asks, weights)[0](rng)
     draw = rng.random()
     if first.name == "start_return" and draw < 0.18:
-        opening = rng.choice(("i want to send something back", "i need to return a thing", "how do i return an order", "return please"))
+        opening = rng.choice(
+            (
+                "i want to send something back",
+                "i need to return a thing",
+                "how do i return an order",
+                "return please",
+            )
+        )
         return [Exchange(opening, words="Of course. Which order is it, and what is wrong?"), first]
     if first.name == "track_order" and draw < 0.15:
-        opening = rng.choice(("where is my parcel", "my order has not come", "i'm still waiting for my delivery", "track my order"))
+        opening = rng.choice(
+            (
+                "where is my parcel",
+                "my order has not come",
+                "i'm still waiting for my delivery",
+                "track my order",
+            )
+        )
         return [Exchange(opening, words="Let me look. What is the order number?"), _number_only(rng, first)]
     if first.name == "search_products" and draw < 0.15 and first.arguments:
         price = rng.randint(10, 200)
         again = {**first.arguments, "max_price": price}
-        said = rng.choice((f"and under {price}?", f"anything for less than {price} euros?", f"only up to {price} please"))
+        said = rng.choice(
+            (f"and under {price}?", f"anything for less than {price} euros?", f"only up to {price} please")
+        )
         return [first, Exchange(said, "search_products", again, result=first.result, told=first.told)]
     if first.name == "track_order" and draw < 0.3 and first.arguments:
         code = rng.choice(sorted(REASONS))
-        said = rng.choice(("then take it back, {}", "ok, i return it then, {}", "i want to return that one, {}")).format(rng.choice(REASONS[code]))
+        said = rng.choice(
+            ("then take it back, {}", "ok, i return it then, {}", "i want to return that one, {}")
+        ).format(rng.choice(REASONS[code]))
         back = {"order_id": first.arguments["order_id"], "reason": code, "refund": "card"}
-        return [first, Exchange(said, "start_return", back, result='{"label": "sent"}', told="Your return is open. The label is in your mail.")]
+        return [
+            first,
+            Exchange(
+                said,
+                "start_return",
+                back,
+                result='{"label": "sent"}',
+                told="Your return is open. The label is in your mail.",
+            ),
+        ]
     return [first]
 
 
 def _number_only(rng: Random, exchange: Exchange) -> Exchange:
     """The same call, when the customer gives nothing but the number."""
     order = str((exchange.arguments or {})["order_id"])
-    said = rng.choice((order, order.removeprefix("HO-"), f"it's {order.removeprefix('HO-')}", f"#{order.removeprefix('HO-')}"))
-    return Exchange(said, "track_order", {"order_id": order, "full_history": False}, result=exchange.result, told=exchange.told)
+    said = rng.choice(
+        (
+            order,
+            order.removeprefix("HO-"),
+            f"it's {order.removeprefix('HO-')}",
+            f"#{order.removeprefix('HO-')}",
+        )
+    )
+    return Exchange(
+        said,
+        "track_order",
+        {"order_id": order, "full_history": False},
+        result=exchange.result,
+        told=exchange.told,
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- triage
@@ -296,7 +432,12 @@ TEAMS: dict[str, tuple[str, ...]] = {
     "WEB-3": ("i cannot log in", "the checkout shows an error", "i cannot change my password", "the app closes by itself"),
 }  # fmt: skip
 DANGER = ("there was smoke", "it gave me an electric shock", "my child got hurt", "it started to burn")
-HURRY = ("please answer today", "i need an answer at once", "this is the third time i write", "i am really upset")
+HURRY = (
+    "please answer today",
+    "i need an answer at once",
+    "this is the third time i write",
+    "i am really upset",
+)
 JUNK = {
     "spam": ("You have won a prize, click here", "Cheap pills, no prescription", "Earn money from home now", "Rank first on every search engine"),
     "auto-reply": ("I am out of office until Monday", "Automatic reply: on holiday", "I am away and will read this later", "This mailbox is not read"),
@@ -307,17 +448,31 @@ JUNK = {
 def triage_conversation(rng: Random) -> list[Exchange]:
     if rng.random() < 0.14:
         why = rng.choice(sorted(JUNK))
-        return [Exchange(rng.choice(JUNK[why]) + rng.choice(("", ".", "!", f". {rng.choice(GIVEN)}")), "close_mail", {"why": why})]
+        return [
+            Exchange(
+                rng.choice(JUNK[why]) + rng.choice(("", ".", "!", f". {rng.choice(GIVEN)}")),
+                "close_mail",
+                {"why": why},
+            )
+        ]
     team = rng.choice(sorted(TEAMS))
     parts = [rng.choice(TEAMS[team])]
     arguments: Json = {"team": team, "severity": "S3", "reply_hours": 48}
     if team in ("LOG-2", "REP-4") or rng.random() < 0.3:
         product = rng.choice(sorted(PRODUCTS))
         arguments["sku"] = PRODUCTS[product]
-        parts.insert(0, rng.choice((f"about the {product}", f"i bought the {product.lower()}", f"my {product}", f"{product}")))
+        parts.insert(
+            0,
+            rng.choice(
+                (f"about the {product}", f"i bought the {product.lower()}", f"my {product}", f"{product}")
+            ),
+        )
     if rng.random() < 0.5:
         shown, arguments["order_id"] = order_number(rng)
-        parts.insert(rng.choice((0, len(parts))), rng.choice((f"order {shown}", f"my order is {shown}", f"order: {shown}")))
+        parts.insert(
+            rng.choice((0, len(parts))),
+            rng.choice((f"order {shown}", f"my order is {shown}", f"order: {shown}")),
+        )
     draw = rng.random()
     if draw < 0.3 and team in ("REP-4", "LOG-2"):
         parts.append(rng.choice(DANGER))
@@ -354,7 +509,9 @@ def untidy(rng: Random, text: str, keep: Json | None) -> str:
             cut = rng.randrange(1, len(word) - 2)
             words[at] = word[:cut] + word[cut + 1] + word[cut] + word[cut + 2 :]
         text = " ".join(words)
-    return text + rng.choice(("", "", "", ".", "?" if text.lower().startswith(("do", "where", "when", "is", "can")) else ""))
+    return text + rng.choice(
+        ("", "", "", ".", "?" if text.lower().startswith(("do", "where", "when", "is", "can")) else "")
+    )
 
 
 class Log:
@@ -400,7 +557,9 @@ class Log:
         call = {"id": f"call_{self.rng.getrandbits(48):012x}", "type": "function", "function": function}
         return {"role": "assistant", "content": None, "tool_calls": [call]}
 
-    def _record(self, workload: str, number: int, messages: list[Json], tools: list[Json], message: Json) -> Json:
+    def _record(
+        self, workload: str, number: int, messages: list[Json], tools: list[Json], message: Json
+    ) -> Json:
         self.clock += self.rng.randint(1, 30)
         called = bool(message.get("tool_calls"))
         prompt = len(json.dumps([messages, tools])) // 4
@@ -415,8 +574,14 @@ class Log:
                 "object": "chat.completion",
                 "created": self.clock,
                 "model": MODEL,
-                "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if called else "stop"}],
-                "usage": {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion},
+                "choices": [
+                    {"index": 0, "message": message, "finish_reason": "tool_calls" if called else "stop"}
+                ],
+                "usage": {
+                    "prompt_tokens": prompt,
+                    "completion_tokens": completion,
+                    "total_tokens": prompt + completion,
+                },
             },
             "metadata": {"conversation_id": f"{workload}-{number:06d}"},
         }
@@ -436,7 +601,9 @@ def generate(seed: int = 7, conversations: int = 640) -> Iterator[Json]:
         if singles and number % 12 == 11:  # A client's retry: the same request and answer, logged again.
             yield log.again(rng.choice(singles))
         if singles and number % 90 == 89:  # The teacher, asked again, for once decides otherwise.
-            yield log.again(rng.choice(singles), {"role": "assistant", "content": "A colleague will get back to you."})
+            yield log.again(
+                rng.choice(singles), {"role": "assistant", "content": "A colleague will get back to you."}
+            )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -446,7 +613,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="a .jsonl file")
     options = parser.parse_args(arguments)
     records = list(generate(options.seed, options.conversations))
-    options.out.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+    options.out.write_text(
+        "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8"
+    )
     sys.stderr.write(f"wrote {len(records)} records to {options.out}\n")
     return 0
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  Tables of phrases are easier to read with a phrase book's line length.
 """Tools with names of their own: the same action is another function, with other parameters, every time it is met.
 
 A student that has seen `book_table(city)` a thousand times has learned a name; one that has seen a thousand names
@@ -51,7 +52,9 @@ def styled(words: str, case: str) -> str:
 
 
 def draw_style(rng: Random) -> Style:
-    case = rng.choice(("snake", "snake", "snake", "camel", "camel", "pascal", "dotted" if rng.random() < 0.3 else "snake"))
+    case = rng.choice(
+        ("snake", "snake", "snake", "camel", "camel", "pascal", "dotted" if rng.random() < 0.3 else "snake")
+    )
     prefix = ""
     if rng.random() < 0.2:
         word = rng.choice((lex.invented(rng), rng.choice(lex.NOUNS)))
@@ -94,8 +97,14 @@ class ToolKind:
     def arguments(self, values: dict[str, Any]) -> dict[str, Any]:
         if not self.group:
             return {param.key: values[param.key] for param in self.params if param.key in values}
-        flat = {param.key: values[param.key] for param in self.params if param.required and param.key in values}
-        nested = {param.key: values[param.key] for param in self.params if not param.required and param.key in values}
+        flat = {
+            param.key: values[param.key] for param in self.params if param.required and param.key in values
+        }
+        nested = {
+            param.key: values[param.key]
+            for param in self.params
+            if not param.required and param.key in values
+        }
         return {**flat, self.group: nested} if nested else flat
 
 
@@ -120,10 +129,18 @@ def tool_for(rng: Random, action: Action, style: Style) -> ToolKind:
         if param:
             params.append(param)
     verb, thing = rng.choice(action.verbs), rng.choice(action.objects)
-    words = rng.choice((f"{verb} {thing}", f"{verb} {thing}", f"{verb} {rng.choice(action.objects)}", f"{thing} {verb}"))
+    words = rng.choice(
+        (f"{verb} {thing}", f"{verb} {thing}", f"{verb} {rng.choice(action.objects)}", f"{thing} {verb}")
+    )
     described = rng.random() < max(style.describe, 0.4)
     description = (
-        rng.choice((f"{verb.capitalize()} {thing}", f"{verb.capitalize()} a {thing}", f"{rng.choice(action.verbs)} {thing}"))
+        rng.choice(
+            (
+                f"{verb.capitalize()} {thing}",
+                f"{verb.capitalize()} a {thing}",
+                f"{rng.choice(action.verbs)} {thing}",
+            )
+        )
         if described
         else ""
     )
@@ -148,7 +165,24 @@ def nonsense_tool(rng: Random, style: Style) -> ToolKind:
         key = style.key(label)
         if any(p.key == key for p in params):
             continue
-        slot = SLOTS[rng.choice(("title", "title", "code", "number", "count", "note", "person", "city", "tags", "email", "money", "topic"))]
+        slot = SLOTS[
+            rng.choice(
+                (
+                    "title",
+                    "title",
+                    "code",
+                    "number",
+                    "count",
+                    "note",
+                    "person",
+                    "city",
+                    "tags",
+                    "email",
+                    "money",
+                    "topic",
+                )
+            )
+        ]
         schema = _schema(rng, slot.type, label, style)
         params.append(Param(key, label, schema, rng.random() < 0.6, _named(label, slot.sample)))
     return ToolKind(
@@ -198,7 +232,9 @@ def _schema(rng: Random, type_: str, words: str, style: Style) -> dict[str, Any]
     if type_ == "array":
         schema["items"] = {"type": "string"}
     if rng.random() < style.describe * 0.7:
-        schema["description"] = rng.choice((f"The {words}", words.capitalize(), f"{words.capitalize()} to use", f"What {words}"))
+        schema["description"] = rng.choice(
+            (f"The {words}", words.capitalize(), f"{words.capitalize()} to use", f"What {words}")
+        )
     return schema
 
 
@@ -216,12 +252,16 @@ def _enum_param(
 
     def say(inner: Random) -> tuple[str, Any]:
         label = inner.choice(chosen)
-        return inner.choice((label, f"{label} {words}", f"{words} {label}", f"make it {label}", f"in {label}")), values[label]
+        return inner.choice(
+            (label, f"{label} {words}", f"{words} {label}", f"make it {label}", f"in {label}")
+        ), values[label]
 
     return Param(key, words, schema, required, say)
 
 
-def _phrased(phrases: tuple[str, ...], sample: Callable[[Random], tuple[str, Any]]) -> Callable[[Random], tuple[str, Any]]:
+def _phrased(
+    phrases: tuple[str, ...], sample: Callable[[Random], tuple[str, Any]]
+) -> Callable[[Random], tuple[str, Any]]:
     def say(rng: Random) -> tuple[str, Any]:
         text, value = sample(rng)
         return rng.choice(phrases).replace("{}", text), value
@@ -232,7 +272,15 @@ def _phrased(phrases: tuple[str, ...], sample: Callable[[Random], tuple[str, Any
 def _named(words: str, sample: Callable[[Random], tuple[str, Any]]) -> Callable[[Random], tuple[str, Any]]:
     def say(rng: Random) -> tuple[str, Any]:
         text, value = sample(rng)
-        return rng.choice((f"{words} {text}", f"{words} is {text}", f"with {words} {text}", f"{words}: {text}", f"{text} as {words}")), value
+        return rng.choice(
+            (
+                f"{words} {text}",
+                f"{words} is {text}",
+                f"with {words} {text}",
+                f"{words}: {text}",
+                f"{text} as {words}",
+            )
+        ), value
 
     return say
 

@@ -1,9 +1,10 @@
-"""How the demo's student was made: a tokenizer and a small Llama from nothing, on a CPU, within a wall-clock budget.
+"""How the demo's student was made: a tokenizer and a small Llama from nothing, on a CPU, within a time.
 
-`python -m flywheel.training.pretrain SPEC.json`. The corpus comes from `flywheel.synthesis.pretraining`. The story,
-top to bottom: train a tokenizer in which copying is easy, cache the token ids, train with Muon and AdamW until the
-budget is spent (the learning rate falls to zero with the time that is left, not with steps), look every few minutes
-whether the model answers right on schemas that it has never seen, keep a checkpoint to go on from.
+`python -m flywheel.training.pretrain SPEC.json`. The corpus comes from `flywheel.synthesis.pretraining`.
+The story, top to bottom: train a tokenizer in which copying is easy, cache the token ids, train with Muon
+and AdamW until the budget is spent (the learning rate falls to zero with the time that is left, not with
+steps), look every few minutes whether the model answers right on schemas that it has never seen, keep a
+checkpoint to go on from.
 """
 
 import json
@@ -71,7 +72,9 @@ class Spec:
     cooldown: float = 0.45
     """The share of the time in which the learning rate falls to zero."""
     prompt_weight: float = 0.3
-    """How much the words of prompts count at first; copying is learned sooner where everything is predicted."""
+    """How much the words of prompts count at first; copying is learned sooner where everything is
+    predicted.
+    """
     prompt_share: float = 0.12
     """The share of the time that this goes on; after it only answers are learned."""
     look_every: float = 5.0
@@ -94,23 +97,26 @@ def read_spec(path: Path) -> Spec:
         raise PretrainError(f"{path}: {error}") from error
 
 
-# ---------------------------------------------------------------------------------------------------- tokenizer
+# --- tokenizer
 
 
 def new_tokenizer() -> Tokenizer:
     """A byte-level BPE in which a word is the same tokens wherever it stands.
 
-    In most tokenizers ` Denver`, `"Denver` and `_Denver` have different first tokens, so copying a value from a
-    request into JSON means translating it. Here every word starts with a blank; where the text has none (after a
-    quote, a bracket, an underscore, within camelCase), a join mark says that the blank is not there. The marks melt
-    into the punctuation before them (`"` + mark is one token), so they cost next to nothing. Digits stand alone.
+    In most tokenizers ` Denver`, `"Denver` and `_Denver` have different first tokens, so copying a value
+    from a request into JSON means translating it. Here every word starts with a blank; where the text has
+    none (after a quote, a bracket, an underscore, within camelCase), a join mark says that the blank is not
+    there. The marks melt into the punctuation before them (`"` + mark is one token), so they cost next to
+    nothing. Digits stand alone.
     """
     tokenizer = Tokenizer(models.BPE())
-    # One rule per letter and digit, since a replacement of nothing (a look-around alone) breaks the offsets of
-    # `tokenizers` on text beyond ASCII. Words that begin with another letter do without; they are rare here.
+    # One rule per letter and digit: replacing nothing (a look-around alone) breaks the offsets that
+    # `tokenizers` keeps, on text beyond ASCII. Words that begin with another letter do without; they are rare here.
     short = rf"(?!(?<=\p{{L}}')(?:s|t|re|ve|m|ll|d)(?![{LETTER}]))"
     begins = {letter: rf"(?<![{LETTER} ]){short}{letter}" for letter in string.ascii_lowercase}
-    begins |= {letter: rf"(?:(?<![{LETTER} ])|(?<=\p{{Ll}})){short}{letter}" for letter in string.ascii_uppercase}
+    begins |= {
+        letter: rf"(?:(?<![{LETTER} ])|(?<=\p{{Ll}})){short}{letter}" for letter in string.ascii_uppercase
+    }
     begins |= {digit: rf"(?<![\p{{N}} ]){digit}" for digit in string.digits}
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Replace(Regex(pattern), f"{JOIN} {first}") for first, pattern in begins.items()]
@@ -147,8 +153,8 @@ def train_tokenizer(spec: Spec, texts: Iterator[str], chat_template: str) -> Pre
 def wrap(tokenizer: Tokenizer, chat_template: str, positions: int) -> PreTrainedTokenizerFast:
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        pad_token="<|pad|>",
-        eos_token="<|end|>",
+        pad_token=SPECIAL[0],
+        eos_token=SPECIAL[1],
         clean_up_tokenization_spaces=False,
         model_max_length=positions,
         padding_side="left",
@@ -157,7 +163,7 @@ def wrap(tokenizer: Tokenizer, chat_template: str, positions: int) -> PreTrained
     return wrapped
 
 
-# -------------------------------------------------------------------------------------------------------- cache
+# --- cache
 
 
 def read_lines(path: str, count: int | None = None) -> Iterator[dict[str, Any]]:
@@ -174,7 +180,9 @@ def _start_worker(folder: str) -> None:
 
 
 def _encode_lines(lines: list[str]) -> tuple[np.ndarray, np.ndarray, list[int]]:
-    """Ids, whether each is of an answer, and lengths. The same labels as `training_example`, by the role marks."""
+    """Ids, whether each is of an answer, and lengths. The same labels as `training_example`, by the role
+    marks.
+    """
     tokenizer = _worker["tokenizer"]
     texts = []
     for line in lines:
@@ -212,10 +220,9 @@ def build_cache(spec: Spec, tokenizer_folder: Path) -> Cache:
                 if len(chunks[-1]) == 1000:
                     chunks.append([])
                 chunks[-1].append(line)
-        with multiprocessing.get_context("spawn").Pool(
-            spec.threads, _start_worker, (str(tokenizer_folder),)
-        ) as pool:
-            parts = pool.map(_encode_lines, chunks, chunksize=4)
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(spec.threads, spawn, _start_worker, (str(tokenizer_folder),)) as pool:
+            parts = list(pool.map(_encode_lines, chunks))
         lengths = np.concatenate([part[2] for part in parts])
         np.savez(
             path,
@@ -258,7 +265,9 @@ def _rounded(number: int, multiple: int) -> int:
 
 
 def tensors(spec: Spec, cache: Cache, numbers: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch in one of few shapes: the CPU's matrix kernels are compiled anew for each shape that they meet."""
+    """A batch in one of few shapes: the CPU's matrix kernels are compiled anew for each shape that they
+    meet.
+    """
     rows = [cache.row(number) for number in numbers]
     longest = max(len(ids) for ids, _ in rows)
     shape = (max(len(rows), rows_of(spec, longest)), _rounded(longest, 32) + 1)
@@ -271,7 +280,7 @@ def tensors(spec: Spec, cache: Cache, numbers: list[int]) -> tuple[torch.Tensor,
     return ids, answers
 
 
-# --------------------------------------------------------------------------------------------------------- model
+# --- model
 
 
 def new_model(spec: Spec, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -306,7 +315,9 @@ def optimizers(spec: Spec, model: LlamaForCausalLM) -> list[torch.optim.Optimize
 def loss_of(
     model: LlamaForCausalLM, ids: torch.Tensor, answers: torch.Tensor, prompt_weight: float
 ) -> torch.Tensor:
-    """Mean loss of answer tokens, plus that of prompt tokens times its weight; only what counts is projected."""
+    """Mean loss of answer tokens, plus that of prompt tokens times its weight; only what counts is
+    projected.
+    """
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
         target, answer = ids[:, 1:], answers[:, 1:]
@@ -332,7 +343,7 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
     tokenizer.save_pretrained(folder)
 
 
-# ---------------------------------------------------------------------------------------------------- validation
+# --- validation
 
 
 def generate(
@@ -349,7 +360,7 @@ def generate(
         )
         mask = (ids != tokenizer.pad_token_id).long()
         with torch.inference_mode():
-            made = model.generate(  # type: ignore[operator]
+            made = model.generate(
                 input_ids=ids, attention_mask=mask, max_new_tokens=limit, do_sample=False,
                 pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
             )  # fmt: skip
@@ -361,7 +372,9 @@ def generate(
 def exact_matches(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, items: list[dict[str, Any]]
 ) -> dict[str, float]:
-    """First calls on schemas never seen: the right function, and the right function with the right arguments."""
+    """First calls on schemas never seen: the right function, and the right function with the right
+    arguments.
+    """
     prompts, expected = [], []
     for item in items:
         turn = next(i for i, message in enumerate(item["messages"]) if message["role"] == "assistant")
@@ -385,7 +398,29 @@ def exact_matches(
     return {"name": names / count, "exact": exact / count, "in_words": words / max(talks, 1)}
 
 
-# ------------------------------------------------------------------------------------------------------ the story
+# --- the story
+
+
+def the_tokenizer(spec: Spec, folder: Path) -> PreTrainedTokenizerFast:
+    """The one in the work folder, made from the corpus if it is not there yet."""
+    if not (folder / "tokenizer.json").exists():
+        shipped = Path(__file__).parents[1] / "student" / "chat_template.jinja"
+        template = (Path(spec.chat_template) if spec.chat_template else shipped).read_text(encoding="utf-8")
+        bare = wrap(new_tokenizer(), template, spec.positions)
+        items = read_lines(spec.corpus, 30_000)
+        texts = (prompt_text(bare, item["messages"], item["tools"]) for item in items)
+        train_tokenizer(spec, texts, template).save_pretrained(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def resume(
+    checkpoint: Path, model: LlamaForCausalLM, steppers: list[torch.optim.Optimizer]
+) -> tuple[int, int, float]:
+    state = torch.load(checkpoint, weights_only=True)
+    model.load_state_dict(state["model"])
+    for stepper, saved in zip(steppers, state["optimizers"], strict=True):
+        stepper.load_state_dict(saved)
+    return state["step"], state["seen"], state["spent"]
 
 
 def run(spec: Spec) -> None:
@@ -400,15 +435,7 @@ def run(spec: Spec) -> None:
             file.write(line + "\n")
         sys.stderr.write(line + "\n")
 
-    template_file = Path(spec.chat_template or Path(__file__).parents[1] / "student" / "chat_template.jinja")
-    template = template_file.read_text(encoding="utf-8")
-    if not (work / "tokenizer" / "tokenizer.json").exists():
-        bare = wrap(new_tokenizer(), template, spec.positions)
-        texts = (
-            prompt_text(bare, item["messages"], item["tools"]) for item in read_lines(spec.corpus, 30_000)
-        )
-        train_tokenizer(spec, texts, template).save_pretrained(work / "tokenizer")
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "tokenizer")
+    tokenizer = the_tokenizer(spec, work / "tokenizer")
     cache = build_cache(spec, work / "tokenizer")
     check_labels(spec, tokenizer, cache)
     held = list(read_lines(spec.validation, 120))
@@ -424,11 +451,7 @@ def run(spec: Spec) -> None:
     step, seen, spent = 0, 0, 0.0
     checkpoint = work / "checkpoint.pt"
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        for stepper, saved in zip(steppers, state["optimizers"], strict=True):
-            stepper.load_state_dict(saved)
-        step, seen, spent = state["step"], state["seen"], state["spent"]
+        step, seen, spent = resume(checkpoint, model, steppers)
         log(event="resumed", step=step, seen=seen, minutes=spent / 60)
     log(event="start", parameters=sum(p.numel() for p in model.parameters()), vocabulary=len(tokenizer))
     if not (out / "config.json").exists():
