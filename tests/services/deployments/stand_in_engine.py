@@ -48,6 +48,9 @@ class Engine(BaseHTTPRequestHandler):
             self.answer(200, {})
         elif body["model"] not in (SPEC["name"], *ADAPTERS):
             self.answer(404, {"error": {"message": "no such model", "type": "x", "code": "x"}})
+        elif body.get("max_tokens", 0) > 1000:
+            error = {"message": "the prompt is too long", "code": "context_length_exceeded", "type": "x"}
+            self.answer(400, {"error": error})
         elif body.get("stream"):
             self.stream(body)
         else:
@@ -65,8 +68,9 @@ class Engine(BaseHTTPRequestHandler):
             return
         message = {"role": "assistant", "content": f"{body['model']} at {SPEC['port']}"}
         choice = {"index": 0, "finish_reason": "stop", "message": message, "text": "text"}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         shared = {"id": "1", "created": 1, "model": body["model"], "object": "chat.completion"}
-        self.answer(200, {**shared, "choices": [choice]})
+        self.answer(200, {**shared, "choices": [choice], "usage": usage})
 
     def stream(self, body: dict) -> None:
         """Three words, each when the test puts a file `word-N` down; notes when the caller goes away."""

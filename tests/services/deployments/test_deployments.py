@@ -74,7 +74,7 @@ def test_it_is_not_listed_before_its_engine_answers(service: DeploymentService, 
 
     assert names(service) == []
     with pytest.raises(ModelNotReady, match="flywheel/student is loading"):
-        service.backend_for("flywheel/student")
+        service.acquire("flywheel/student")
 
     control.remove("hold")
     wait_for(service, "ready")
@@ -245,7 +245,7 @@ def test_an_adapter_is_looked_for_when_it_is_asked_for(
     wait_for(service, "ready")
     upload()
 
-    assert service.backend_for(ADAPTER).model == "flywheel/student"
+    assert service.acquire(ADAPTER).model == "flywheel/student"
 
 
 def test_an_adapter_that_disappears_is_unloaded(
@@ -292,7 +292,7 @@ def test_an_adapter_with_other_content_than_recorded_is_not_loaded(
     assert "0000 was recorded" in shown["detail"]
     assert control.lines("loaded") == []
     with pytest.raises(ModelNotReady, match="was recorded"):
-        service.backend_for(ADAPTER)
+        service.acquire(ADAPTER)
 
 
 def test_an_adapter_that_the_engine_refuses_is_tried_again(
@@ -318,7 +318,7 @@ def test_an_entity_store_that_is_down_stops_nothing(
     service.deploy(body())
     wait_for(service, "ready")
     with pytest.raises(ModelNotServed, match="models that answer now: flywheel/student"):
-        service.backend_for(ADAPTER)
+        service.acquire(ADAPTER)
 
     upload()
     entity_store.down = False

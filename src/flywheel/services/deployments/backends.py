@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,22 +49,21 @@ class Backends:
         with self._lock:
             return self._backends.get(deployment_id)
 
-    def choose(self, model: str, besides: frozenset[str] = frozenset()) -> Backend | None:
-        """The least busy engine that serves `model`, other than those of the deployments `besides`."""
+    def acquire(self, model: str, besides: frozenset[str] = frozenset()) -> Backend | None:
+        """The least busy engine that serves `model`, other than those of the deployments `besides`.
+
+        It counts as busier until it is released.
+        """
         with self._lock:
             able = [b for b in self._backends.values() if model in b.names and b.deployment_id not in besides]
-            return min(able, key=lambda backend: backend.in_flight, default=None)
+            chosen = min(able, key=lambda backend: backend.in_flight, default=None)
+            if chosen is not None:
+                chosen.in_flight += 1
+            return chosen
 
-    @contextmanager
-    def busy(self, backend: Backend) -> Iterator[None]:
-        """Count a request to `backend` while it lasts."""
+    def release(self, backend: Backend) -> None:
         with self._lock:
-            backend.in_flight += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                backend.in_flight -= 1
+            backend.in_flight -= 1
 
     def set_adapters(self, backend: Backend, adapters: dict[str, str]) -> None:
         with self._lock:

@@ -84,16 +84,16 @@ def proxy_router(service: DeploymentService) -> APIRouter:
 async def _forward(service: DeploymentService, client: httpx.AsyncClient, request: Request) -> Response:
     body = await request.body()
     model = _model_in(body)
-    backend = await run_in_threadpool(service.backend_for, model)
+    backend = await run_in_threadpool(service.acquire, model)
     async with AsyncExitStack() as stack:
-        stack.enter_context(service.backends.busy(backend))
+        stack.callback(service.backends.release, backend)
         try:
             answer = await _send(client, request, backend, body)
         except httpx.ConnectError:
             # The engine has just died; its deployment may have a sibling.
             besides = frozenset({backend.deployment_id})
-            backend = await run_in_threadpool(service.backend_for, model, besides)
-            stack.enter_context(service.backends.busy(backend))
+            backend = await run_in_threadpool(service.acquire, model, besides)
+            stack.callback(service.backends.release, backend)
             try:
                 answer = await _send(client, request, backend, body)
             except httpx.ConnectError as error:

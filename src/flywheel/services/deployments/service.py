@@ -240,15 +240,17 @@ class DeploymentService:
                 return entry
         raise ModelNotServed(name, [entry["id"] for entry in self.models()])
 
-    def backend_for(self, model: str, besides: frozenset[str] = frozenset()) -> Backend:
-        """The engine to ask for `model`; an adapter that is not there yet is looked for first.
+    def acquire(self, model: str, besides: frozenset[str] = frozenset()) -> Backend:
+        """The engine to ask for `model`, to be released in `backends` when it has answered.
+
+        An adapter that is not there yet is looked for first.
 
         Raises ModelNotReady where it is deployed or known but does not answer, else ModelNotServed.
         """
-        found = self._backends.choose(model, besides)
+        found = self._backends.acquire(model, besides)
         if found is None and "@" in model and not besides:
             self._adapters.look(patience_s=30)
-            found = self._backends.choose(model)
+            found = self._backends.acquire(model)
         if found is not None:
             return found
         if (trouble := self._adapters.failure(model)) is not None:
