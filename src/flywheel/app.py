@@ -113,6 +113,7 @@ def create_app(
 ) -> Flywheel:
     """Everything that `roles` need, with what it keeps under `data_dir`; nothing works until `start`."""
     nemo_url, models_url, datastore_url = _urls(settings.nmp_config, addresses)
+    data_dir = data_dir.resolve()  # Child processes have other working folders.
     models = data_dir / "models"
     hub = Hub(f"{datastore_url}/v1/hf")
     records = EmbeddedLogStore(data_dir / "records.sqlite")

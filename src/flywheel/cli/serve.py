@@ -151,7 +151,7 @@ async def run(
         (data / ADDRESS_FILE).write_text(
             json.dumps({**asdict(flywheel.addresses), "pid": os.getpid()}), "utf-8"
         )
-        _announce(flywheel)
+        await asyncio.to_thread(_announce, flywheel)
         if ready:
             ready.set_result(flywheel)
         await stop.wait()
