@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _listen(spec: ServingSpec) -> socket.socket:
-    """A bound socket, not listening yet: who connects before the model is there is refused, and tries again."""
+    """A bound socket, not listening yet: who connects before the model is there is refused."""
     taken = socket.socket(socket.AF_INET6 if ":" in spec.host else socket.AF_INET)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -60,7 +60,7 @@ class Slots(Cache):  # type: ignore[misc]
         self._first = [0] * size
 
     def join(self, states: States, valid: torch.Tensor) -> int:
-        """Take in a row whose columns are `states`, of which `valid` [columns] are tokens. Returns its slot."""
+        """Take in a row with columns `states`, of which `valid` [columns] are tokens. Returns its slot."""
         columns = valid.shape[0]
         if self.rows and min(self._first[: self.rows]) >= WORTH_COMPACTING:
             self._compact()
@@ -129,7 +129,7 @@ class Slots(Cache):  # type: ignore[misc]
         self._bias, self.capacity = bias, capacity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prefix:
     """A prompt that was read before, under an adapter."""
 
