@@ -43,21 +43,26 @@ def audit(parts: Mapping[str, Sequence[Keyed]]) -> Leakage:
         exact[name] = sum(key in keys for key, _ in part)
         near[name] = 0
         for _, record in part:
-            found = index.nearest(shingles(record))
-            if found is None:
-                continue
-            number, similarity = found
-            near[name] += 1
-            touched.add(number)
-            if len(examples) < _EXAMPLES:
-                examples.append(
-                    NearDuplicate(
-                        part=name,
-                        name=record.name,
-                        eval_name=tests[number][1].name,
-                        similarity=round(similarity, 3),
+            elements = shingles(record)
+            found = False
+            for number in index.candidates(elements):
+                if found and number in touched:
+                    continue  # Nothing new to learn; in a log of templates this saves nearly all comparisons.
+                similarity = index.similarity(number, elements)
+                if similarity < THRESHOLD:
+                    continue
+                touched.add(number)
+                if not found and len(examples) < _EXAMPLES:
+                    examples.append(
+                        NearDuplicate(
+                            part=name,
+                            name=record.name,
+                            eval_name=tests[number][1].name,
+                            similarity=round(similarity, 3),
+                        )
                     )
-                )
+                found = True
+            near[name] += found
     return Leakage(
         exact=exact,
         near=near,
@@ -86,13 +91,12 @@ class _Index:
                 self._where[element].append(number)
         self._elements = frozenset(self._where)
 
-    def nearest(self, elements: frozenset[str]) -> tuple[int, float] | None:
-        """The number of the most similar set, with its likeness; None below the threshold."""
-        best: tuple[float, int] | None = None
-        for number in {number for element in elements & self._elements for number in self._where[element]}:
-            other = self._sets[number]
-            shared = len(elements & other)
-            similarity = shared / (len(elements) + len(other) - shared)
-            if similarity >= THRESHOLD and (best is None or similarity > best[0]):
-                best = similarity, number
-        return None if best is None else (best[1], best[0])
+    def candidates(self, elements: frozenset[str]) -> set[int]:
+        """The numbers of the sets that may reach the threshold; no others do."""
+        return {number for element in elements & self._elements for number in self._where[element]}
+
+    def similarity(self, number: int, elements: frozenset[str]) -> float:
+        """The Jaccard index of `elements` and the set with this number."""
+        other = self._sets[number]
+        shared = len(elements & other)
+        return shared / (len(elements) + len(other) - shared)

@@ -52,12 +52,13 @@ class EmbeddedLogStore:
     """A LogStore on the SQLite file at `path`, which is made where there is none.
 
     Raises LogStoreDamaged, LogStoreTooNew, LogStoreBusy (after waiting `timeout` seconds for another process)
-    and StorageFull. Safe to use from any thread.
+    and StorageFull, also where the file would grow beyond `max_bytes`. Safe to use from any thread.
     """
 
-    def __init__(self, path: Path, *, timeout: float = 30.0) -> None:
+    def __init__(self, path: Path, *, timeout: float = 30.0, max_bytes: int | None = None) -> None:
         self.path = path
         self._timeout = timeout
+        self._max_bytes = max_bytes
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -174,6 +175,9 @@ class EmbeddedLogStore:
                 )
             ) as db:
                 db.execute("PRAGMA synchronous = NORMAL")
+                if self._max_bytes is not None:
+                    (page,) = db.execute("PRAGMA page_size").fetchone()
+                    db.execute(f"PRAGMA max_page_count = {self._max_bytes // page}")
                 yield db
         except sqlite3.Error as error:
             raise self._translated(error) from error
