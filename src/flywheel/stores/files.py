@@ -131,11 +131,12 @@ class Blobs:
             removed += 1
         return removed
 
-    def all(self) -> Iterator[str]:
-        """The sha256 of every blob."""
+    def all(self, min_age_s: float = 0.0) -> Iterator[str]:
+        """The sha256 of every blob that was stored at least `min_age_s` ago."""
+        latest = time.time() - min_age_s
         for folder in self._root.iterdir():
             if folder != self._incoming and folder.is_dir():
-                yield from (path.name for path in folder.iterdir())
+                yield from (path.name for path in folder.iterdir() if path.stat().st_mtime <= latest)
 
     def _keep(self, temporary: Path, sha256: str) -> None:
         path = self.path(sha256)

@@ -61,10 +61,18 @@ def test_what_was_just_stored_outlives_a_delete_and_goes_with_the_next(service: 
     assert list(service.blobs.all()) == []
 
 
+def test_a_start_removes_what_deletes_had_to_leave(service: DatastoreService) -> None:
+    repo = repo_named(service, "one")
+    commit(service, repo, a=b"recent")
+    service.repositories.delete(repo.id, grace_s=60)
+    service.start()
+    assert list(service.blobs.all()) == []
+
+
 def test_a_commit_whose_content_is_gone_is_refused(service: DatastoreService) -> None:
     repo = repo_named(service, "one")
     lost = put(service, "a", b"lost")
-    service.repositories.sweep(grace_s=-1)
+    service.repositories.sweep(abandoned_s=-1, grace_s=-1)
     with pytest.raises(BadUpload, match="upload it again"):
         service.repositories.commit(repo, "main", Commit("m", "", None, (lost,)))
 

@@ -223,11 +223,11 @@ class Repositories:
             connection.execute("DELETE FROM repos WHERE key = ?", (repo.key,))
         self._remove_unused(grace_s)
 
-    def sweep(self, grace_s: float) -> None:
-        """Remove contents that were uploaded more than `grace_s` seconds ago and never committed."""
+    def sweep(self, abandoned_s: float, grace_s: float) -> None:
+        """Remove what was uploaded `abandoned_s` seconds ago and never committed, and what deletes left."""
         with self._database.write("a note of unused contents") as connection:
             known = {row[0] for row in connection.execute("SELECT DISTINCT sha256 FROM contents")}
-            strangers = [(sha256,) for sha256 in self._blobs.all() if sha256 not in known]
+            strangers = [(sha256,) for sha256 in self._blobs.all(abandoned_s) if sha256 not in known]
             connection.executemany("INSERT OR IGNORE INTO unused VALUES (?)", strangers)
         self._remove_unused(grace_s)
 

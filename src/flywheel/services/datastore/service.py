@@ -31,7 +31,7 @@ class DatastoreService:
     def start(self) -> None:
         """Clear away what uploads left that never ended."""
         self.blobs.discard_incoming()
-        self.repositories.sweep(_ABANDONED_S)
+        self.repositories.sweep(_ABANDONED_S, self.grace_s)
 
     def stop(self) -> None:
         self.repositories.close()
