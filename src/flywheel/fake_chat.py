@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class ScriptedChat:
 
     def __init__(self, script: Script, models: Sequence[str] = ("scripted",)) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.authorizations: list[str] = []
         self.most_at_once = 0
         self._at_once = 0
         self._script = script
@@ -65,6 +66,7 @@ class ScriptedChat:
         body = await request.json()
         with self._lock:
             self.requests.append(body)
+            self.authorizations.append(request.headers.get("authorization", ""))
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
             number = len(self.requests)
@@ -79,8 +81,13 @@ class ScriptedChat:
             return Response(reply.raw, reply.status, dict(reply.headers), "application/json")
         if reply.status != 200:
             error = {"message": reply.text or "scripted error", "type": "scripted", "code": reply.status}
-            return JSONResponse({"error": error}, reply.status, dict(reply.headers))
-        return JSONResponse(_completion(body, reply, number), headers=dict(reply.headers))
+            return _json({"error": error}, reply)
+        return _json(_completion(body, reply, number), reply)
+
+
+def _json(body: Mapping[str, Any], reply: Reply) -> Response:
+    """In ASCII, since models can say half a surrogate pair."""
+    return Response(json.dumps(body), reply.status, dict(reply.headers), "application/json")
 
 
 def _completion(body: Mapping[str, Any], reply: Reply, number: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class LlmJudge:
         if sample.missing:  # Nothing is the worst answer, and asking a judge about it would cost money.
             return lowest(self.score_names)
         try:
-            question = render(self._template, context_of(item, sample.context()), "judge", lenient=True)
+            question = render(self._template, _context(item, sample), "judge", lenient=True)
         except BadTemplate as error:
             return unscored(self.score_names, bad_reference=str(error))
         kept = self._judge.cached(question)
@@ -65,6 +65,31 @@ class LlmJudge:
         if kept is None:
             self._judge.keep(question, answer)
         return Verdict(scores, note=answer[:_NOTE_LIMIT])
+
+
+def _context(item: Mapping[str, Any], sample: Sample) -> dict[str, Any]:
+    """Without the ids of calls, which differ each time and would make every question a new one."""
+    return context_of(_without_ids(item), _without_ids(sample.context()))
+
+
+def _without_ids(holder: Mapping[str, Any]) -> dict[str, Any]:
+    """`holder` with the calls in its `response` stripped of their ids."""
+    response = holder.get("response")
+    choices = response.get("choices") if isinstance(response, dict) else None
+    if not isinstance(response, dict) or not isinstance(choices, list):
+        return dict(holder)
+    return {**holder, "response": {**response, "choices": [_choice_without_ids(c) for c in choices]}}
+
+
+def _choice_without_ids(choice: Any) -> Any:
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict) or not isinstance(message.get("tool_calls"), list):
+        return choice
+    bare = [
+        {key: value for key, value in call.items() if key != "id"} if isinstance(call, dict) else call
+        for call in message["tool_calls"]
+    ]
+    return {**choice, "message": {**message, "tool_calls": bare}}
 
 
 def _parser(score: Any, where: str) -> Parser:

@@ -33,7 +33,7 @@ class Background:
         try:
             self._loop.run_forever()
         finally:
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+            self._loop.run_until_complete(_last_words())
             self._loop.close()
 
 
@@ -42,3 +42,9 @@ async def _cancel_others() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _last_words() -> None:
+    """Transports that were closed just now let go of their sockets in the loop's next turns."""
+    for _ in range(3):
+        await asyncio.sleep(0)

@@ -97,7 +97,6 @@ class JobRun:
         target: Mapping[str, Any],
         folder: Path,
         around: Surroundings,
-        *,
         planned: Callable[[Progress], None] = lambda progress: None,
         earlier: int | None = None,
     ) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flywheel.chat import ChatResult
 from flywheel.errors import UserError
 from flywheel.evaluation import templates
 from flywheel.evaluation.judge import Judge
@@ -111,6 +112,23 @@ def make_plan(config: Mapping[str, Any], target: Mapping[str, Any], nim_url: str
     endpoint = endpoint_of(model, "target.model", nim_url) if target.get("type") == "model" else None
     plans = tuple(_task(str(name), task, target, endpoint, nim_url, judge_at) for name, task in tasks.items())
     return Plan(params, endpoint, plans)
+
+
+def check_plan(config: Mapping[str, Any], target: Mapping[str, Any], nim_url: str) -> None:
+    """Raises whatever `make_plan` would; nobody is asked anything."""
+    make_plan(config, target, nim_url, lambda endpoint: Judge(endpoint.model, _nobody, _Forgetful()))
+
+
+class _Forgetful:
+    def get(self, key: str) -> str | None:
+        return None
+
+    def put(self, key: str, answer: str) -> None:
+        return None
+
+
+async def _nobody(body: Mapping[str, Any]) -> ChatResult:
+    raise AssertionError("a plan that is only checked asks no judge")
 
 
 def endpoint_of(model: Any, where: str, nim_url: str) -> Endpoint:

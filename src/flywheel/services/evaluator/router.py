@@ -9,7 +9,8 @@ from fastapi import APIRouter, Body, Request
 from fastapi.responses import Response
 
 from flywheel.nemo.conventions import Deleted, ListQuery
-from flywheel.services.evaluator.service import CONFIGS, JOBS, RESULTS, TARGETS, EvaluatorService
+from flywheel.services.evaluator.lifecycle import JOBS, RESULTS
+from flywheel.services.evaluator.service import CONFIGS, TARGETS, EvaluatorService
 from flywheel.services.evaluator.wire import ConfigBody, JobBody, ResultBody, TargetBody
 
 Answer = dict[str, Any]

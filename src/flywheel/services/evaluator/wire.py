@@ -45,7 +45,11 @@ class ConfigBody(_Body):
     groups: dict[str, Any] | None = None
 
     def entity(self, prefix: str = "eval-config") -> Document:
-        return {"schema_version": "1.0", **super().entity(prefix)}
+        """Also the data sets inside get what NeMo gives them."""
+        entity = {"schema_version": "1.0", **super().entity(prefix)}
+        if self.tasks is not None:
+            entity["tasks"] = {name: _with_dataset(task) for name, task in self.tasks.items()}
+        return entity
 
 
 class TargetBody(_Body):
@@ -74,6 +78,25 @@ class ResultBody(_Body):
     def entity(self, prefix: str = "evaluation_result") -> Document:
         empty = {"description": None, "files_url": None, "ownership": None, "project": None}
         return {**empty, **super().entity(prefix)}
+
+
+def _with_dataset(task: Document) -> Document:
+    dataset = task.get("dataset")
+    if not isinstance(dataset, dict):
+        return task
+    identity, now = new_id("dataset"), timestamp()
+    made = {
+        "schema_version": "1.0",
+        "id": identity,
+        "name": identity,
+        "namespace": "default",
+        "version_id": "main",
+        "version_tags": [],
+        "created_at": now,
+        "updated_at": now,
+        "custom_fields": {},
+    }
+    return {**task, "dataset": {**made, **dataset}}
 
 
 def masked(value: Any) -> Any:
