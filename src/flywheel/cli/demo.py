@@ -83,7 +83,7 @@ def _turn(flywheel: Flywheel, data: Path, seed: int, stop: asyncio.Event) -> lis
     imported = import_files([traffic], flywheel.records)
     out.print(f"\n{traffic}: {imported.new} records imported, {imported.duplicates} were there", markup=False)
     started = [
-        api.post("/api/jobs", {"workload_id": workload_id, "client_id": support.CLIENT_ID})["id"]
+        api.post("/api/jobs", {"workload_id": workload_id, "client_id": support.CLIENT})["id"]
         for workload_id in support.WORKLOADS
     ]
     jobs: list[dict[str, Any]] = []
