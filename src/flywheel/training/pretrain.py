@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -111,7 +111,7 @@ def new_tokenizer() -> Tokenizer:
     """
     tokenizer = Tokenizer(models.BPE())
     # One rule per letter and digit: replacing nothing (a look-around alone) breaks the offsets that
-    # `tokenizers` keeps, on text beyond ASCII. Words that begin with another letter do without; they are rare here.
+    # `tokenizers` keeps, on text beyond ASCII. Words that begin with another letter do without.
     short = rf"(?!(?<=\p{{L}}')(?:s|t|re|ve|m|ll|d)(?![{LETTER}]))"
     begins = {letter: rf"(?<![{LETTER} ]){short}{letter}" for letter in string.ascii_lowercase}
     begins |= {
@@ -142,12 +142,15 @@ def train_tokenizer(spec: Spec, texts: Iterator[str], chat_template: str) -> Pre
     tokenizer = new_tokenizer()
     trainer = trainers.BpeTrainer(
         vocab_size=spec.vocabulary,
-        special_tokens=[*SPECIAL, *(AddedToken(mark, special=False, normalized=False) for mark in MARKS)],
+        special_tokens=[*SPECIAL, *MARKS],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return wrap(tokenizer, chat_template, spec.positions)
+    written = json.loads(tokenizer.to_str())  # The trainer makes every token that it is given a special one.
+    for token in written["added_tokens"]:
+        token["special"] = token["content"] in SPECIAL
+    return wrap(Tokenizer.from_str(json.dumps(written)), chat_template, spec.positions)
 
 
 def wrap(tokenizer: Tokenizer, chat_template: str, positions: int) -> PreTrainedTokenizerFast:
@@ -340,7 +343,18 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Pa
         eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False
     )
     shipped.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """In the words that older versions of transformers know, too."""
     tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("backend", "is_local", "local_files_only"):
+        config.pop(key, None)
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 # --- validation
