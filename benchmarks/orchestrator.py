@@ -149,11 +149,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             measured.append(measure(Path(folder), asked.records, asked.candidates, asked.polls))
     median = {name: statistics.median(m[name] for m in measured) for name in measured[0]}
-    print(
-        f"{asked.runs} runs, {asked.records} records, {asked.candidates} candidates, {asked.polls} polls; medians"
-    )
+    sizes = f"{asked.records} records, {asked.candidates} candidates, {asked.polls} polls"
+    print(f"Medians of {asked.runs} runs: {sizes}")
     for name, value in median.items():
-        print(f"  {name:14} {value:8.3f}" if "seconds" in name else f"  {name:14} {value:8.0f}")
+        print(f"  {name:14} {value:8.3f}")
     worst = max(m["seconds"] for m in measured)
     print(f"  {'worst':14} {worst:8.3f} s of {LIMIT_S:g} allowed")
     if asked.json:

@@ -141,15 +141,23 @@ class World:
         return World(replace(self.context, **changes), self.nemo, self.clock)
 
 
+def make_records(folder: Path) -> EmbeddedLogStore:
+    """80 records that call a tool and 60 that talk."""
+    logs = EmbeddedLogStore(folder / "records.sqlite")
+    logs.add([*map(tool_record, range(80)), *map(chat_record, range(60))])
+    return logs
+
+
 def make_world(
-    folder: Path, nemo: FakeNemo | None = None, using: Settings | None = None, **limits: float
+    folder: Path,
+    logs: EmbeddedLogStore,
+    nemo: FakeNemo | None = None,
+    using: Settings | None = None,
+    **limits: float,
 ) -> World:
     """A world in `folder`; a second one there is the same place after a restart."""
     nemo = nemo or FakeNemo()
     clock = Clock()
-    logs = EmbeddedLogStore(folder / "records.sqlite")
-    logs.add(tool_record(n) for n in range(80))
-    logs.add(chat_record(n) for n in range(60))
     context = Context(
         settings=using or settings(),
         runs=EmbeddedRunStore(folder / "runs.sqlite", clock=clock),

@@ -188,6 +188,20 @@ def test_a_running_job_shows_how_far_it_is(world):
     assert job["events"][0]["message"] == "run started"
 
 
+def test_samples_of_an_evaluation_are_paged_and_filtered(api):
+    run_id = api.post()["id"]
+    early = api.get(f"/api/jobs/{run_id}/samples?eval_type=base-eval", expect=404)
+    assert "the job has no base-eval that has begun" in early["detail"]
+    api.here.finish(run_id)
+
+    path = f"/api/jobs/{run_id}/samples?eval_type=customized-eval&candidate=test/student"
+    assert len(api.get(path)["data"]) == 2
+    wrong = api.get(f"{path}&filter[failure]=wrong_value")["data"]
+    assert [sample["index"] for sample in wrong] == [0]
+    api.get(f"/api/jobs/{run_id}/samples?eval_type=odd", expect=422)
+    api.get(f"/api/jobs/{run_id}/samples?eval_type=base-eval&candidate=nobody", expect=404)
+
+
 def test_lists_are_filtered_and_paged(api):
     runs = [api.post()["id"] for _ in range(5)]
     other = api.post(workload_id="small_talk")["id"]

@@ -50,15 +50,15 @@ def test_a_run_makes_as_many_calls_as_these_tests_reach(world):
 
 
 @pytest.mark.parametrize("number", range(CALLS))
-def test_a_worker_killed_after_any_call_costs_nothing_twice(tmp_path, number):
+def test_a_worker_killed_after_any_call_costs_nothing_twice(tmp_path, records, number):
     nemo = FakeNemo(interrupt=At(number, "after", die))
-    here = make_world(tmp_path, nemo)
+    here = make_world(tmp_path, records, nemo)
     run_id = here.start()
     with pytest.raises(Killed):
         here.finish(run_id)
     here.close()
 
-    there = make_world(tmp_path, nemo)
+    there = make_world(tmp_path, records, nemo)
     run = there.finish(run_id)
     there.close()
 
@@ -85,9 +85,9 @@ def test_a_run_cancelled_at_any_call_leaves_nothing_running(world, number):
 
 
 @pytest.mark.parametrize("number", range(1, CALLS - 1, 3))
-def test_a_worker_killed_while_cancelling_leaves_nothing_running_either(tmp_path, number):
+def test_a_worker_killed_while_cancelling_leaves_nothing_running_either(tmp_path, records, number):
     nemo = FakeNemo()
-    here = make_world(tmp_path, nemo)
+    here = make_world(tmp_path, records, nemo)
     run_id = here.start()
 
     def cancel_and_die() -> None:
@@ -99,7 +99,7 @@ def test_a_worker_killed_while_cancelling_leaves_nothing_running_either(tmp_path
         here.finish(run_id)
     here.close()
 
-    there = make_world(tmp_path, nemo)
+    there = make_world(tmp_path, records, nemo)
     run = there.finish(run_id)
     there.close()
     assert run.status == "cancelled"

@@ -361,6 +361,11 @@ class EvaluationClient:
         """The ZIP with `results.json`, every sample with its scores."""
         return self._send("GET", f"/v1/evaluation/jobs/{job_id}/download-results").content
 
+    def samples(self, job_id: str, query: Mapping[str, str]) -> dict[str, Any]:
+        """Ours: a page of the samples scored so far, asked for as any list is."""
+        found: dict[str, Any] = self._json("GET", f"/v1/evaluation/jobs/{job_id}/samples", query=query)
+        return found
+
     def cancel_job(self, job_id: str) -> None:
         """Cancel; a job that has finished, or is not there, is left as it is."""
         self._send("POST", f"/v1/evaluation/jobs/{job_id}/cancel", fine=frozenset({404, 409}))

@@ -303,6 +303,11 @@ class FakeNemo(httpx.BaseTransport):
             },
         }
 
+    def _evaluation_samples(self, request: httpx.Request, job_id: str) -> Any:
+        if job_id not in self.evaluations:
+            return 404, {"detail": f"no job {job_id}"}
+        return _page(request, [{"index": 0, "failure": "wrong_value"}, {"index": 1, "failure": None}])
+
     def _cancel_evaluation(self, request: httpx.Request, job_id: str) -> Any:
         return self._cancelled(self.evaluations, job_id)
 
@@ -448,6 +453,7 @@ _ROUTES: list[tuple[str, str, str]] = [
     ("nemo POST", _EVAL, "_create_evaluation"),
     ("nemo GET", _EVAL, "_list_evaluations"),
     ("nemo GET", f"{_EVAL}/([^/]+)/results", "_evaluation_results"),
+    ("nemo GET", f"{_EVAL}/([^/]+)/samples", "_evaluation_samples"),
     ("nemo POST", f"{_EVAL}/([^/]+)/cancel", "_cancel_evaluation"),
     ("nemo GET", f"{_EVAL}/([^/]+)", "_get_evaluation"),
     ("nemo DELETE", f"{_EVAL}/([^/]+)", "_delete_evaluation"),

@@ -20,6 +20,14 @@ class JobNotFound(NotFound):
         super().__init__(text)
 
 
+class NoSuchEvaluation(NotFound):
+    code = "no_such_evaluation"
+
+    def __init__(self, eval_type: str, candidate: str | None, candidates: str) -> None:
+        whose = f" of candidate {candidate!r}" if candidate else ""
+        super().__init__(f"the job has no {eval_type}{whose} that has begun (its candidates: {candidates})")
+
+
 class JobStateForbids(Conflict):
     """The job is in a state in which this cannot be done; NVIDIA's API answers 400."""
 

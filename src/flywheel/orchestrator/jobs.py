@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from flywheel.config import nearest
 from flywheel.models import Workload
@@ -11,6 +12,7 @@ from flywheel.orchestrator.errors import (
     JobNotFound,
     JobStateForbids,
     MalformedRunId,
+    NoSuchEvaluation,
     TooFewRecords,
     UnknownWorkload,
 )
@@ -51,6 +53,21 @@ class Jobs:
             return self._context.runs.load(job_id)
         except RunNotFound as error:
             raise JobNotFound from error
+
+    def samples(
+        self, job_id: str, candidate: str | None, eval_type: str, query: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """A page of the samples of one evaluation; `query` as the evaluator takes it.
+
+        Raises as `load`, NoSuchEvaluation, and what the evaluator's client raises.
+        """
+        run = self.load(job_id)
+        of = [c for c in run.candidates if candidate in (None, c.model_name)]
+        jobs = [e.job_id for c in of for e in c.evaluations if e.eval_type == eval_type and e.job_id]
+        if not jobs:
+            names = ", ".join(c.model_name for c in run.candidates)
+            raise NoSuchEvaluation(eval_type, candidate, names)
+        return self._context.services.evaluator.samples(jobs[0], query)
 
     def cancel(self, job_id: str) -> None:
         """Ask for the run's end. Raises as `load`, and JobStateForbids."""

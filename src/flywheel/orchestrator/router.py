@@ -6,15 +6,16 @@ notice them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Query
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 
 from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.jobs import Jobs
 from flywheel.orchestrator.wire import detail, summary, workload_summary
-from flywheel.stores.runs.document import RunStatus
+from flywheel.stores.runs.document import EvalType, RunStatus
 from flywheel.stores.runs.protocol import RunQuery
 
 Limit = Annotated[int | None, Query(ge=1, le=1000)]
@@ -59,6 +60,17 @@ def router(context: Context, wake: Callable[[str], None]) -> APIRouter:
     def job(job_id: str) -> dict[str, Any]:
         """Everything about one run."""
         return detail(jobs.load(job_id), context.services.nemo_url, context.clock())
+
+    @api.get("/jobs/{job_id}/samples")
+    def samples(job_id: str, request: Request, eval_type: EvalType, candidate: str | None = None) -> Response:
+        """The samples of an evaluation, as they are scored: question, answer, scores, failure class.
+
+        `page`, `page_size`, `sort` and `filter[failure]=wrong_value` as in any list of NeMo's. In ASCII,
+        since answers may hold half a surrogate pair.
+        """
+        query = {k: v for k, v in request.query_params.items() if k not in ("eval_type", "candidate")}
+        found = jobs.samples(job_id, candidate, eval_type, query)
+        return Response(json.dumps(found), media_type="application/json")
 
     @api.delete("/jobs/{job_id}")
     def delete(job_id: str) -> dict[str, Any]:

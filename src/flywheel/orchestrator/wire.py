@@ -239,7 +239,7 @@ def workload_summary(found: WorkloadSummary) -> dict[str, Any]:
 
 def _naive(moment: datetime | None) -> str | None:
     """`2025-04-22T20:31:14.976079`: UTC without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() if moment else None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") if moment else None
 
 
 def _seconds(start: datetime | None, end: datetime | None, at: datetime) -> float:
