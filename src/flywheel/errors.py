@@ -6,12 +6,23 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
 
     FlywheelError                    500  something of ours went wrong
     ├── UserError                    422  the caller's input is at fault
-    │   └── ConfigError              422  config.yaml, an environment variable or a job's override
+    │   ├── ConfigError              422  config.yaml, an environment variable or a job's override
+    │   ├── BadName, BadQuery        422  a name, or a list query, of the NeMo services
+    │   ├── BadEntity                422  a change that would leave no entity
+    │   ├── BadHubUrl                422  no hf:// URL
+    │   └── BadPath, BadUpload       400  the datastore's hub: a path, a commit or a large file
     ├── NotFound                     404  there is no such thing
+    │   ├── EntityNotFound                an entity of the NeMo services
+    │   ├── HubNotFound, ModelNotFound    what a hub does not have
+    │   └── RepoNotFound, RevisionNotFound, EntryNotFound, NamespaceNotFound   in the datastore
     ├── Conflict                     409  it exists already, or is in a state that forbids this
+    │   ├── EntityExists, RepoExists, NameTaken
+    │   ├── NamespaceInUse, ProtectedBranch
+    │   └── StaleParent              412  somebody else committed first
     ├── Unavailable                  503  not now: starting, full, busy
     │   └── StorageFull              507  the disk took no more; nothing was half-written
     └── UpstreamError                502  a server that we called failed or answered nonsense
+        ├── HubError                 502  a hub failed or could not be reached
         ├── EvaluationCallFailed     502  the evaluator refused, failed or could not be reached
         └── ChatError                502  a model behind the OpenAI protocol gave no answer
             ├── ChatUnreachable           no connection

@@ -31,6 +31,7 @@ from flywheel.services.datastore.errors import BadUpload, EntryNotFound, RepoNot
 from flywheel.services.datastore.git import Entry, File, Folder, lfs_pointer
 from flywheel.services.datastore.repositories import MAIN, Repo, RepoId, RepoType, Revision
 from flywheel.services.datastore.service import DatastoreService
+from flywheel.stores.files import CHUNK
 
 log = get_logger(__name__)
 
@@ -505,20 +506,20 @@ def _hub_url(request: Request) -> str:
 
 
 def _body(request: Request) -> Iterator[bytes]:
-    """The request's body as it arrives, for a function that runs in a thread."""
+    """The request's body as it arrives, about a mebibyte at a time, for a function that runs in a thread."""
     stream = request.stream()
 
-    async def following() -> bytes | None:
-        return await anext(stream, None)
+    async def following() -> bytes:
+        data = bytearray()
+        while len(data) < CHUNK and (chunk := await anext(stream, None)) is not None:
+            data += chunk
+        return bytes(data)
 
-    while True:
-        try:
-            chunk = from_thread.run(following)
-        except ClientDisconnect as e:
-            raise BadUpload("the client went away within its upload; nothing of it is kept") from e
-        if chunk is None:
-            return
-        yield chunk
+    try:
+        while data := from_thread.run(following):
+            yield data
+    except ClientDisconnect as e:
+        raise BadUpload("the client went away within its upload; nothing of it is kept") from e
 
 
 def _paths_asked(request: Request) -> tuple[list[str], bool]:
