@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI, Response
 
 from flywheel.hub import (
     DEMO_STUDENT,
@@ -137,6 +138,21 @@ def test_a_hub_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(HubError, match=r"downloading ns/.*127\.0\.0\.1:9"):
         hub.download(name, tmp_path / "x", repo_type="dataset")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hub_that_fails_is_not_one_that_lacks_something(tmp_path: Path) -> None:
+    app = FastAPI()
+
+    @app.get("/api/{rest:path}")
+    def answer(rest: str) -> Response:
+        gated = {"X-Error-Code": "GatedRepo", "X-Error-Message": "ask its owner for access"}
+        return Response(status_code=403, headers=gated) if "gated" in rest else Response(status_code=501)
+
+    with serve_app(app) as endpoint:
+        with pytest.raises(HubError, match="answered 501"):
+            Hub(endpoint).download("ns/x", tmp_path / "x", repo_type="model")
+        with pytest.raises(HubError, match=r"answered 403.*ask its owner"):
+            resolve_model("ns/gated", cache_dir=tmp_path, endpoint=endpoint)
 
 
 def test_a_refusal_says_what_the_hub_said(hub: Hub) -> None:

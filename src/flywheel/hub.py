@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from huggingface_hub import CommitOperationAdd, HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     HTTPError,  # Of the HTTP library that this version uses.
@@ -181,10 +182,13 @@ class Hub:
             new.rename(into)
         return into
 
-    def delete(self, repo_id: str, *, repo_type: RepoType) -> None:
-        """Remove the repository with everything in it; one that is absent already is fine."""
-        with self._translated(f"deleting {repo_id}", repo_id, None):
-            self._api.delete_repo(repo_id, repo_type=repo_type, missing_ok=True)
+    def delete(self, repo_id: str, *, repo_type: RepoType, revision: str | None = None) -> None:
+        """Remove the repository with everything in it, or only its branch `revision`; absent is fine."""
+        with suppress(HubNotFound), self._translated(f"deleting {repo_id}", repo_id, revision):
+            if revision is None:
+                self._api.delete_repo(repo_id, repo_type=repo_type, missing_ok=True)
+            else:
+                self._api.delete_branch(repo_id, branch=revision, repo_type=repo_type)
 
     def exists(
         self, repo_id: str, *, repo_type: RepoType, path: str | None = None, revision: str | None = None
@@ -214,12 +218,15 @@ def _translated(doing: str, repo_id: str, revision: str | None, endpoint: str) -
     get_session().timeout = _TIMEOUT_S  # Else the library waits for ever, and it renews its session.
     try:
         yield
+    except LocalEntryNotFoundError as e:  # What the library makes of every trouble with a download.
+        cause = e.__cause__ or e
+        status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
+        raise HubError(doing, endpoint, status, _one_line(cause)) from e
+    except GatedRepoError as e:
+        raise HubError(doing, endpoint, e.response.status_code, _one_line(e)) from e
     except RepositoryNotFoundError as e:
         raise HubNotFound(repo_id, None, endpoint) from e
     except (RevisionNotFoundError, EntryNotFoundError) as e:
-        cause = e.__cause__
-        if isinstance(e, LocalEntryNotFoundError) and not isinstance(cause, HfHubHTTPError):
-            raise HubError(doing, endpoint, None, _one_line(cause or e)) from e
         raise HubNotFound(repo_id, revision, endpoint) from e
     except HfHubHTTPError as e:
         raise HubError(doing, endpoint, e.response.status_code, _one_line(e)) from e
