@@ -37,7 +37,8 @@ def main() -> None:
     part.mkdir()
     tensors = b"weights of " + json.dumps(spec["hyperparameters"], sort_keys=True).encode()
     (part / "adapter_config.json").write_text('{"r": 32}')
-    (part / "adapter_model.safetensors").write_bytes(tensors)
+    spoiled = b" spoiled" if (control / "spoil").exists() else b""
+    (part / "adapter_model.safetensors").write_bytes(tensors + spoiled)
     (part / "flywheel.json").write_text(json.dumps({"sha256": hashlib.sha256(tensors).hexdigest()}))
     part.rename(adapter)
     say(output, event="completed", step=4, percent=100.0, train_loss=0.25, val_loss=0.35, best_epoch=2)

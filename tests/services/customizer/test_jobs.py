@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from flywheel.errors import UpstreamError
 from flywheel.nemo.conventions import ListQuery
 from flywheel.nemo.customization import CustomizationJob, CustomizationStatus, JobBody
+from flywheel.runtime import LaunchSpec
 from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.customizer import CustomizerService
 from flywheel.services.customizer.catalog import UnknownReference
@@ -430,3 +432,35 @@ def launched(tmp_path: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def test_a_training_waits_for_its_gpu_and_says_so(
+    start: Start, control: Control, tmp_path: Path, runtime: ProcessRuntime
+) -> None:
+    gpus = ProcessRuntime(tmp_path / "other", gpus=("0",))
+    sleep = (sys.executable, "-c", "import time; time.sleep(60)")
+    gpus.launch(LaunchSpec(name="server", kind="server", command=sleep, workdir=tmp_path, gpus=1))
+    service = start(gpus, gpus=1)
+
+    job = create(service)
+    waiting = wait_for(service, job.id, "pending")
+    assert waiting.status_logs[-1].message == "NotEnoughResources"
+    assert "needs 1 GPUs, 0 of 1 are free" in str(waiting.reason)
+
+    control.allow()
+    gpus.stop("server", grace_s=0)
+    wait_for(service, job.id, "completed")
+    service.stop()
+    gpus.close()
+
+
+def test_an_adapter_that_is_not_what_training_recorded_is_not_uploaded(
+    service: CustomizerService, control: Control, hub: MemoryHub
+) -> None:
+    control.allow()
+    (control.folder / "spoil").touch()
+
+    job = create(service)
+
+    assert "is not what its recorded sha256 says" in str(wait_for(service, job.id, "failed").reason)
+    assert hub.uploads == 0

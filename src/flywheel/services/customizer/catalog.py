@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from flywheel.errors import NotFound, UserError
+from flywheel.hub import DEMO_STUDENT, ModelNotFound, resolve_model
 from flywheel.nemo.conventions import Deleted, ListQuery, Page, check_name, new_id
 from flywheel.nemo.customization import ConfigBody, Precision, TargetBody, TrainingOption
 from flywheel.stores.entities import Document, Entities, EntityExists, EntityNotFound
@@ -73,7 +74,7 @@ class Catalog:
                 namespace=namespace,
                 base_model=target.base_model,
                 model_path=target.model_path,
-                num_parameters=count_parameters(Path(target.model_path)),
+                num_parameters=count_parameters(_local_folder(target.model_path)),
                 precision=target.precision,
             )
             self._put(TARGETS, _target_document(body))
@@ -184,6 +185,16 @@ class Catalog:
         except EntityExists:
             old = self._entities.get(collection, document["namespace"], document["name"])
             self._entities.update(collection, old["id"], lambda was: {**was, **document, "id": was["id"]})
+
+
+def _local_folder(model_path: str) -> Path:
+    """Where the model lies already; what a hub has is not fetched before it is needed."""
+    if model_path != DEMO_STUDENT:
+        return Path(model_path)
+    try:
+        return resolve_model(model_path, cache_dir=Path())
+    except ModelNotFound:
+        return Path(model_path)
 
 
 def count_parameters(model: Path) -> int:

@@ -167,7 +167,12 @@ class CustomizerService:
 
     def _work(self) -> None:
         while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
-            self._worker.perform(job_id)
+            try:
+                self._worker.perform(job_id)
+            except (
+                Exception
+            ):  # A full disk, say: the job stays as it is, and the others are not lost with it.
+                log.exception("a job could not be brought to its end", extra={"job": job_id})
 
     def _waiting(self, job: Document) -> Document:
         """The job, `pending` with the reason where it cannot start at once."""

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar
 
 from flywheel.errors import Conflict, FlywheelError, UpstreamError, UserError
 from flywheel.hub import Hub
 from flywheel.log import get_logger, log_context
-from flywheel.nemo.customization import FINISHED
+from flywheel.nemo.customization import FINISHED, JobState
 from flywheel.nemo.entity_store import EntityStoreClient
 from flywheel.runtime import LaunchSpec, NotEnoughGpus, Runtime, Status
 from flywheel.services.customizer import jobs
@@ -37,6 +37,7 @@ ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors")
 VALIDATION_SHARE: Final = 0.1
 TAIL_S: Final = 0.5
 
+Result = TypeVar("Result")
 TrainCommand = Callable[[Path, int], tuple[str, ...]]
 ResolveModel = Callable[[str], Path]
 
@@ -103,16 +104,14 @@ class Worker:
             try:
                 self._steps(job_id)
             except Interrupted:
-                if self.stopping.is_set():
-                    return
-                self.runtime.stop(job_id)
-                self._end(job_id, "cancelled", "cancelled", None)
+                self._end(job_id, "cancelled", None)
             except FlywheelError as error:
-                self._end(job_id, "failed", "failed", str(error))
+                self._end(job_id, "failed", str(error))
             except Exception as error:
                 log.exception("a job failed unforeseen")
-                self._end(job_id, "failed", "failed", f"unforeseen {type(error).__name__}: {error}")
-            self.tidy(job_id)
+                self._end(job_id, "failed", f"unforeseen {type(error).__name__}: {error}")
+            else:
+                self.tidy(job_id)
 
     def register(self, job: Document) -> None:
         """Enter the job's model in the entity store, as not there yet. Raises OutputModelTaken."""
@@ -152,7 +151,7 @@ class Worker:
         job = self.entities.get_by_id(JOBS, job_id)
         self._look(job)
         self._patiently(lambda: self.register(job))
-        model = self.resolve(job["_model_path"])
+        model = self._patiently(lambda: self.resolve(job["_model_path"]))
         train, validation = self._data(job)
         spec = self._spec(job, model, train, validation)
         self._train(job, spec)
@@ -173,18 +172,16 @@ class Worker:
 
         return self.entities.update(JOBS, job_id, guarded)
 
-    def _patiently(self, act: Callable[[], Any]) -> None:
+    def _patiently(self, act: Callable[[], Result]) -> Result:
         """Do what another server has a part in; its passing trouble must not cost a training."""
         for pause in self.pauses_s:
             try:
-                act()
+                return act()
             except UpstreamError as error:
                 log.warning("trying again", extra={"error": str(error), "pause_s": pause})
                 if self.stopping.wait(pause):
                     raise Interrupted from error
-            else:
-                return
-        act()
+        return act()
 
     def _say(self, job_id: str, message: str, detail: str | None = None) -> None:
         self._change(job_id, lambda doc: jobs.moved(doc, "running", message, detail))
@@ -314,20 +311,22 @@ class Worker:
             "gpu_arch": None,
         }
 
-    def _end(self, job_id: str, status: Any, message: str, detail: str | None) -> None:
-        """Record how the job ended, unless it has ended already; its model will never come."""
+    def _end(self, job_id: str, status: Literal["failed", "cancelled"], reason: str | None) -> None:
+        """Record how the job ended short of its adapter. While the service stops, the next life goes on."""
+        if self.stopping.is_set():
+            return
+        self.tidy(job_id)
 
         def change(doc: Document) -> Document:
             if doc["status"] in FINISHED:
                 return doc
-            if doc["status"] == "cancelling":
-                return jobs.moved(doc, "cancelled", "cancelled", None)
-            return jobs.moved(doc, status, message, detail)
+            ended: JobState = "cancelled" if doc["status"] == "cancelling" else status
+            return jobs.moved(doc, ended, ended, reason if ended == status else None)
 
         job = self.entities.update(JOBS, job_id, change)
         if job["status"] == "completed":
             return
-        log.info("customization ended", extra={"status": job["status"], "detail": detail})
+        log.info("customization ended", extra={"status": job["status"], "reason": reason})
         try:
             self._settle_model(job, "upload_failed", {})
         except FlywheelError as error:
