@@ -1,7 +1,7 @@
 """How fast, and in how much memory, 100,000 records become data sets: `python benchmarks/curation.py`.
 
-The input is `snips` of ../shared/data as one workload, repeated to 100,000 records in the embedded store. Three
-ways to repeat it: `identical` (the same request and response, as the figures for NVIDIA's blueprint were
+The input is `snips` of ../shared/data as one workload, repeated to 100,000 records in the embedded store.
+Three ways to repeat it: `identical` (the same request and response, as the figures for NVIDIA's blueprint were
 taken; ids and times differ, or the store would not keep them), `distinct` (every request different: the worst
 case), and `naive`, a plain replica of the blueprint's way (everything parsed into memory, checks, dedup by
 user messages, random split, rows) on the `identical` records, for a ratio of the same machine and moment.
@@ -110,6 +110,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         kind, store = options.child
+        if kind == "build":
+            build(Path(store))
+            return
         count, found = (naive if kind == "naive" else ours)(Path(store))
         found["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         found["records_per_cpu_s"] = round(count / found["cpu"])
@@ -123,7 +126,11 @@ def main() -> None:
         build(folder)
         for kind, store in (("identical", "identical"), ("distinct", "distinct"), ("naive", "identical")):
             command = [sys.executable, __file__, "--child", kind, str(folder / f"{store}.sqlite")]
-            print(f"{kind:<10}", subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="")
+            print(
+                f"{kind:<10}",
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout,
+                end="",
+            )
 
 
 if __name__ == "__main__":
