@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from flywheel.runtime import LaunchConflict, LaunchFailed, LaunchSpec, NotEnoughGpus, RuntimeInUse
-from flywheel.runtime.process import ProcessRuntime, visible_gpus
+from flywheel.runtime.process import ProcessRuntime
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -159,10 +159,24 @@ def test_gpus_are_handed_out_once_and_come_back(tmp_path: Path) -> None:
     runtime.close()
 
 
-def test_visible_gpus_follow_the_environment() -> None:
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "2,3"}) == ("2", "3")
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": ""}) == ()
-    assert visible_gpus({"CUDA_VISIBLE_DEVICES": "-1"}) == ()
+def test_a_job_shares_a_gpu_with_a_server_only_when_none_is_free(tmp_path: Path) -> None:
+    runtime = ProcessRuntime(tmp_path / "runtime", gpus=("0", "1"))
+    show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True);" + SLEEP
+    for name, kind in (("server-a", "server"), ("job-a", "job"), ("job-b", "job")):
+        runtime.launch(spec(tmp_path, show, name=name, kind=kind, gpus=1))
+    with pytest.raises(NotEnoughGpus, match="0 of 2 are free"):
+        runtime.launch(spec(tmp_path, show, name="job-c", gpus=1))
+
+    for name, gpu in (("server-a", "0"), ("job-a", "1"), ("job-b", "0")):
+        until(lambda name=name, gpu=gpu: runtime.logs(name).startswith(gpu))
+    runtime.close()
+
+
+def test_without_a_gpu_budget_programs_see_no_gpu(runtime: ProcessRuntime, tmp_path: Path) -> None:
+    runtime.launch(spec(tmp_path, "import os; print(repr(os.environ['CUDA_VISIBLE_DEVICES']))", gpus=1))
+    runtime.wait("one", 20)
+
+    assert runtime.logs("one") == "''"
 
 
 def test_two_owners_of_one_folder_are_refused(runtime: ProcessRuntime, tmp_path: Path) -> None:

@@ -181,8 +181,7 @@ class ProcessRuntime:
         gpus = self._take_gpus(spec)
         folder = self._of(spec.name)
         env = {**os.environ, **spec.env, MARK: str(self._folder), "PYTHONUNBUFFERED": "1"}
-        if self._gpus:
-            env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        env["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         command = [sys.executable, "-I", "-S", str(_WARDEN), str(folder), str(self._max_log_bytes)]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -220,13 +219,20 @@ class ProcessRuntime:
         threading.Thread(target=_await_end, args=(child,), name=f"wait-{spec.name}", daemon=True).start()
 
     def _take_gpus(self, spec: LaunchSpec) -> tuple[str, ...]:
+        """Free devices first; then those that only the other kind of program uses.
+
+        A job and a server may share a device: on a machine with one GPU a run's training would otherwise wait
+        for its own server to end, which waits for the training.
+        """
         if not self._gpus:
             return ()
-        taken = {gpu for child in self._children.values() if not child.ended.is_set() for gpu in child.gpus}
-        free = [gpu for gpu in self._gpus if gpu not in taken]
-        if spec.gpus > len(free):
-            raise NotEnoughGpus(spec.name, spec.gpus, len(free), len(self._gpus))
-        return tuple(free[: spec.gpus])
+        live = [child for child in self._children.values() if not child.ended.is_set()]
+        taken = {gpu for child in live for gpu in child.gpus}
+        barred = {gpu for child in live if child.record.kind == spec.kind for gpu in child.gpus}
+        able = sorted((gpu for gpu in self._gpus if gpu not in barred), key=lambda gpu: gpu in taken)
+        if spec.gpus > len(able):
+            raise NotEnoughGpus(spec.name, spec.gpus, len(able), len(self._gpus))
+        return tuple(able[: spec.gpus])
 
     def _of(self, name: str) -> Path:
         return self._folder / name
@@ -239,14 +245,6 @@ class ProcessRuntime:
 
     def _finished(self, name: str) -> bool:
         return (self._of(name) / "exit.json").exists()
-
-
-def visible_gpus(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The CUDA devices of this machine that `environ` leaves us: ids for `ProcessRuntime(gpus=…)`."""
-    if (given := environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return tuple(part.strip() for part in given.split(",") if part.strip() not in ("", "-1"))
-    devices = [p.name.removeprefix("nvidia") for p in Path("/dev").glob("nvidia[0-9]*")]
-    return tuple(sorted(devices, key=int))
 
 
 def _exclusive(folder: Path) -> IO[str]:

@@ -439,7 +439,7 @@ def test_a_training_waits_for_its_gpu_and_says_so(
 ) -> None:
     gpus = ProcessRuntime(tmp_path / "other", gpus=("0",))
     sleep = (sys.executable, "-c", "import time; time.sleep(60)")
-    gpus.launch(LaunchSpec(name="server", kind="server", command=sleep, workdir=tmp_path, gpus=1))
+    gpus.launch(LaunchSpec(name="other", kind="job", command=sleep, workdir=tmp_path, gpus=1))
     service = start(gpus, gpus=1)
 
     job = create(service)
@@ -448,7 +448,7 @@ def test_a_training_waits_for_its_gpu_and_says_so(
     assert "needs 1 GPUs, 0 of 1 are free" in str(waiting.reason)
 
     control.allow()
-    gpus.stop("server", grace_s=0)
+    gpus.stop("other", grace_s=0)
     wait_for(service, job.id, "completed")
     service.stop()
     gpus.close()

@@ -124,9 +124,8 @@ def public(job: Document) -> Document:
 
 def moved(job: Document, status: JobState, message: str, detail: str | None = None) -> Document:
     """The job in another status, with a line in its log that says why."""
-    return {**logged(job, message, detail), "status": status} | {
-        "status_details": {**logged(job, message, detail)["status_details"], "status": status}
-    }
+    told = logged(job, message, detail)
+    return {**told, "status": status, "status_details": {**told["status_details"], "status": status}}
 
 
 def logged(job: Document, message: str, detail: str | None = None) -> Document:

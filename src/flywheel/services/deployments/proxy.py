@@ -71,6 +71,11 @@ def proxy_router(service: DeploymentService) -> APIRouter:
     def get_model(name: str) -> dict[str, Any]:
         return service.model(name)
 
+    @routes.get("/v1/health/live")
+    @routes.get("/v1/health/ready")
+    def health() -> dict[str, str]:
+        return {"status": "ready"}
+
     @routes.post("/v1/chat/completions")
     @routes.post("/v1/completions")
     @routes.post("/v1/embeddings")
