@@ -299,7 +299,9 @@ def test_a_body_that_is_no_job_is_refused(api, content):
 
 def test_a_judge_at_another_address_never_gets_the_servers_key(world):
     judge = LlmJudgeConfig(model_name="judge", url="http://judge.fake/v1/chat/completions", api_key_env="KEY")
-    api = Api(world(using=settings().model_copy(update={"llm_judge_config": judge})))
+    here = world(using=settings().model_copy(update={"llm_judge_config": judge}))
+    assert "KEY is not set" in Api(here).post(expect=422)["detail"]
+    api = Api(here.reborn(environment={"KEY": "s3cret"}))
 
     def config(**change):
         run_id = api.post(llm_judge_config=change)["id"]

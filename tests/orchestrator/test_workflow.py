@@ -34,7 +34,8 @@ def test_the_data_sets_are_uploaded_and_registered_under_the_names_of_the_contra
     epoch = int(run.created_at.timestamp() * 1_000_000)
     names = [dataset.name for dataset in run.datasets]
     assert names == [f"flywheel-{kind}-tool_router-{epoch}" for kind in ("eval", "icl", "train")]
-    files = {name: set(content) for name, content in here.nemo.hub.files.items()}
+    uploads = here.nemo.hub.files.items()
+    files = {name: set(content) for name, content in uploads if name.startswith("datasets/")}
     assert files == {
         f"datasets/dfwbp/{names[0]}": {"eval_data.jsonl"},
         f"datasets/dfwbp/{names[1]}": {"icl_data.jsonl"},
@@ -163,6 +164,15 @@ def test_a_job_without_progress_is_given_up(world):
     assert "made no progress for 60 seconds" in run.error
 
 
+def test_candidates_whose_names_look_alike_are_kept_apart(world):
+    here = world(using=settings(nim("test/a"), nim("test-a"), parallelism=2))
+    run = here.finish(here.start())
+
+    assert run.status == "completed"
+    assert len({candidate.deployment_name for candidate in run.candidates}) == 2
+    assert len(here.nemo.hub.files[f"datasets/dfwbp/{run.dataset('icl').name}"]) == 2
+
+
 # Services that are away
 
 
@@ -250,6 +260,17 @@ def test_a_configured_judge_is_asked_once_and_named_in_the_run(world):
     metric = evaluation["config"]["tasks"]["custom-tool-calling"]["metrics"]["correctness"]
     assert metric["params"]["model"]["api_endpoint"]["api_key"] == "s3cret"
     assert "s3cret" not in run.model_dump_json()
+
+
+def test_a_judge_is_kept_from_tool_calls_where_only_the_metric_is_wanted(world):
+    chat = ScriptedChat(lambda body: Reply("hello"), models=("judge",))
+    here = world(using=judge_settings())
+    here = here.reborn(judge_transport=chat.transport(), environment={"KEY": "s3cret"})
+    run = here.finish(here.start(evaluation_config={"tool_eval_type": "tool-calling-metric"}))
+
+    assert (run.judge.model_name, run.judge.type) == ("text-matcher", "local")
+    (evaluation, *_) = here.nemo.evaluations.values()
+    assert "judge.fake" not in str(evaluation["config"])
 
 
 def test_a_judge_that_does_not_answer_fails_the_run_with_a_way_out(world):

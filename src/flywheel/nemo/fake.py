@@ -184,6 +184,7 @@ class FakeNemo(httpx.BaseTransport):
                 job["status"] = "failed" if cause else "completed"
                 if not cause:
                     namespace, _, name = job["output_model"].partition("/")
+                    self.hub.files[f"models/{job['output_model']}"] = {"adapter_model.safetensors": b""}
                     self.models[job["output_model"]] = {
                         "id": new_id("model"),
                         "name": name,
@@ -386,9 +387,11 @@ class FakeHub:
             self.files.setdefault(f"{repo_type}s/{repo_id}", {}).update(content)
         return hashlib.sha1(json.dumps(sorted(content)).encode(), usedforsecurity=False).hexdigest()
 
-    def delete(self, repo_id: str, *, repo_type: Literal["dataset", "model"]) -> None:
+    def delete(
+        self, repo_id: str, *, repo_type: Literal["dataset", "model"], revision: str | None = None
+    ) -> None:
         with _Counted(self._nemo, "delete"):
-            self.files.pop(f"{repo_type}s/{repo_id}", None)
+            self.files.pop(f"{repo_type}s/{repo_id}" + (f"@{revision}" if revision else ""), None)
 
 
 class _Counted:

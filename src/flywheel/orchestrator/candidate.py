@@ -25,7 +25,7 @@ from flywheel.nemo.evaluation import (
 )
 from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.errors import DeploymentFailed, RemoteJobFailed, RemoteJobStalled
-from flywheel.orchestrator.judge import judge_model
+from flywheel.orchestrator.judge import judge_model, judge_of
 from flywheel.orchestrator.trouble import passing, troubled
 from flywheel.stores.runs.document import Candidate, Customization, Evaluation, Run, Score, Work, slug
 
@@ -212,7 +212,7 @@ def _start_evaluation(run: Run, candidate: Candidate, evaluation: Evaluation, co
         body = build(
             model=model,
             files_url=url,
-            judge=judge_model(run.config.llm_judge_config, context.environment),
+            judge=judge_model(judge_of(run), context.environment),
             parallelism=settings.parallelism,
             request_timeout=int(settings.request_timeout),
             max_tokens=settings.max_tokens,

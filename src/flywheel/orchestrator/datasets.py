@@ -128,7 +128,7 @@ def _jsonl(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 def _icl_path(candidate: Candidate, candidates: int) -> str:
     """One candidate has the file; several have one each, as their prompts differ in length."""
-    return "icl_data.jsonl" if candidates == 1 else f"{slug(candidate.model_name)}/icl_data.jsonl"
+    return "icl_data.jsonl" if candidates == 1 else f"{candidate.deployment_name}/icl_data.jsonl"
 
 
 def _icl_for(nim: NimConfig, icl: IclConfig) -> IclConfig:

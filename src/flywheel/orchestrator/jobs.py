@@ -16,6 +16,7 @@ from flywheel.orchestrator.errors import (
     TooFewRecords,
     UnknownWorkload,
 )
+from flywheel.orchestrator.judge import judge_model
 from flywheel.orchestrator.request import configured, read_request
 from flywheel.stores.runs.document import Run, is_run_id, new_run
 from flywheel.stores.runs.errors import RunNotFound, StaleRun
@@ -39,6 +40,7 @@ class Jobs:
         context = self._context
         request = read_request(body)
         config = configured(request, context.settings)
+        judge_model(config.llm_judge_config, context.environment)  # Its key must be there.
         self._enough(request.workload, config.data_split_config.min_total_records)
         run = new_run(request.workload, config, context.clock(), request.overrides)
         run = context.runs.create(run, key=key, fingerprint=request.fingerprint)

@@ -12,15 +12,21 @@ from flywheel.chat import ChatClient
 from flywheel.config import LlmJudgeConfig
 from flywheel.errors import ChatBusy, ChatError, ChatTimeout, ChatUnreachable
 from flywheel.orchestrator.errors import JudgeUnusable
-from flywheel.stores.runs.document import Judge
+from flywheel.stores.runs.document import Judge, Run
 
 TEXT_MATCHER = "text-matcher"
 _PROBES = 3
 _PROBE_TIMEOUT_S = 30.0
 
 
-def is_remote(config: LlmJudgeConfig | None) -> bool:
-    return config is not None and config.url is not None
+def judge_of(run: Run) -> LlmJudgeConfig | None:
+    """The judge that this run asks; None for the text-matcher.
+
+    `tool_eval_type: tool-calling-metric` keeps a judge away from tool calls.
+    """
+    config, evaluation = run.config.llm_judge_config, run.config.evaluation_config
+    only_metric = run.workload_type == "tool_calling" and evaluation.tool_eval_type == "tool-calling-metric"
+    return None if config is None or config.url is None or only_metric else config
 
 
 def judge_model(config: LlmJudgeConfig | None, environment: Mapping[str, str]) -> dict[str, Any] | None:

@@ -30,7 +30,9 @@ class DatasetHub(Protocol):
         message: str,
     ) -> str: ...
 
-    def delete(self, repo_id: str, *, repo_type: Literal["dataset", "model"]) -> None: ...
+    def delete(
+        self, repo_id: str, *, repo_type: Literal["dataset", "model"], revision: str | None = None
+    ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

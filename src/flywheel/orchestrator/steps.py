@@ -15,8 +15,8 @@ from flywheel.orchestrator.context import DONE, NOW, Context, Outcome, after
 from flywheel.orchestrator.datasets import build
 from flywheel.orchestrator.decision import decide as best
 from flywheel.orchestrator.errors import NothingUseful
-from flywheel.orchestrator.judge import probed
-from flywheel.stores.runs.document import Candidate, Run, Work
+from flywheel.orchestrator.judge import TEXT_MATCHER, judge_of, probed
+from flywheel.stores.runs.document import Candidate, Judge, Run, Work
 
 
 def curate(run: Run, context: Context) -> Outcome:
@@ -28,6 +28,8 @@ def curate(run: Run, context: Context) -> Outcome:
         return started.noting(context.clock(), "run started"), NOW
     judge = probed(run.config.llm_judge_config, context.environment, context.judge_transport)
     run = build(run.but(judge=judge), context)
+    if judge_of(run) is None:
+        run = run.but(judge=Judge(model_name=TEXT_MATCHER, type="local"))
     text = ", ".join(f"{d.num_records} {d.kind}" for d in run.datasets)
     return run.noting(context.clock(), f"data sets uploaded: {text}").but(step="candidates"), NOW
 
@@ -96,7 +98,9 @@ def erase(run: Run, context: Context) -> Outcome:
                 services.evaluator.delete_job(evaluation.job_id)
         adapter = candidate.customization and candidate.customization.customized_model
         if adapter and adapter.startswith(f"{namespace}/{output_name(candidate.model_name)}@"):
+            repository, _, revision = adapter.partition("@")
             services.entities.delete_model(namespace, adapter.partition("/")[2])
+            services.hub.delete(repository, repo_type="model", revision=revision)
     return None, DONE
 
 

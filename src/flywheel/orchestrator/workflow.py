@@ -107,6 +107,7 @@ def _give_up(run: Run, message: str, context: Context) -> Outcome:
         )
         return ended, DONE
     if run.step == "erase":
+        log.warning("run deleted, but not all that it left", extra={"error": message})
         return None, DONE
     return _ending(run, "failed", message, context), NOW
 

@@ -39,11 +39,16 @@ EVENTS_KEPT = 300
 
 
 class Value(BaseModel):
-    """A frozen value; `but(…)` is the same one with some fields changed."""
+    """A frozen value; `but(…)` is the same one with some fields changed.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    Fields that are not known are ignored: a document that a later version wrote can still be shown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
     def but(self, **changes: Any) -> Self:
+        if not changes.keys() <= type(self).model_fields.keys():
+            raise TypeError(f"{type(self).__name__} has no field {changes.keys() - type(self).model_fields}")
         return self.model_copy(update=changes)
 
 
@@ -284,14 +289,16 @@ def slug(model_name: str) -> str:
 def new_run(workload: Workload, config: RunConfig, at: datetime, overrides: dict[str, Any]) -> Run:
     """A run that has not begun; its candidates are those of `config.nims`."""
     run_id = new_run_id(at)
+    names = [slug(nim.model_name) for nim in config.nims]
+    names = [name if name not in names[:n] else f"{name}-{n}" for n, name in enumerate(names)]
 
-    def candidate(nim: NimConfig) -> Candidate:
+    def candidate(nim: NimConfig, number: int) -> Candidate:
         kinds: list[EvalType] = ["base-eval", "icl-eval"]
         if nim.customization_enabled:
             kinds.append("customized-eval")
         return Candidate(
             nim=nim,
-            deployment_name=f"{slug(nim.model_name)}-{run_id[-8:]}",
+            deployment_name=f"{names[number]}-{run_id[-8:]}",
             evaluations=tuple(Evaluation(eval_type=kind) for kind in kinds),
             customization=Customization() if nim.customization_enabled else None,
         )
@@ -304,5 +311,5 @@ def new_run(workload: Workload, config: RunConfig, at: datetime, overrides: dict
         overrides=overrides,
         created_at=at,
         updated_at=at,
-        candidates=tuple(candidate(nim) for nim in config.nims),
+        candidates=tuple(candidate(nim, number) for number, nim in enumerate(config.nims)),
     )
