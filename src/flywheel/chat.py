@@ -164,7 +164,7 @@ def _retry_after(value: str | None) -> float | None:
 def _json(response: httpx.Response, url: str, model: str) -> dict[str, Any]:
     try:
         body = json.loads(response.content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ChatUnreadable(url, model, f"not JSON: {response.text[:_DETAIL_LIMIT]}") from error
     if not isinstance(body, dict):
         raise ChatUnreadable(url, model, f"not an object: {response.text[:_DETAIL_LIMIT]}")

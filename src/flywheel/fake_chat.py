@@ -39,7 +39,9 @@ Script = Callable[[dict[str, Any]], Reply]
 
 
 class ScriptedChat:
-    """Answers `/v1/chat/completions`, `/v1/completions` and `/v1/models` by a script."""
+    """Answers `/v1/chat/completions` and `/v1/completions` by a script; `/v1/models` lists `models` as it
+    is then.
+    """
 
     def __init__(self, script: Script, models: Sequence[str] = ("scripted",)) -> None:
         self.requests: list[dict[str, Any]] = []
@@ -47,7 +49,7 @@ class ScriptedChat:
         self.most_at_once = 0
         self._at_once = 0
         self._script = script
-        self._models = tuple(models)
+        self._models = models
         self._lock = threading.Lock()
         self.app = FastAPI(title="scripted chat model (a fake)")
         self.app.add_api_route("/v1/chat/completions", self._chat, methods=["POST"])

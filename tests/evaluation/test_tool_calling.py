@@ -135,6 +135,12 @@ def test_a_reference_that_cannot_be_a_call_counts_for_nothing_and_says_why(calls
         assert reason in verdict.bad_reference
 
 
+def test_arguments_that_nest_without_end_are_no_json() -> None:
+    abyss = sample(call("book", '{"a":' * 500 + "1" + "}" * 500))
+    verdict = judged(row(BOOK), abyss, invalid_json="wrong")
+    assert (scores(verdict), verdict.failure) == ((1.0, 0.0), "invalid_json")
+
+
 def test_a_metric_without_ground_truth_says_what_is_missing() -> None:
     with pytest.raises(BadMetric, match=r"m\.params\.tool_calls_ground_truth: is required"):
         ToolCalling(Params("m", {}))

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+DEEPEST = 64
+"""Arguments that nest deeper than this are babble, and would exhaust whoever walks them."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
@@ -65,6 +68,21 @@ def _arguments(raw: Any) -> tuple[bool, Any]:
     if not isinstance(raw, str):
         return True, raw
     try:
-        return True, json.loads(raw)
+        value = json.loads(raw)
     except (ValueError, RecursionError):
         return False, None
+    return (True, value) if _depth(value) <= DEEPEST else (False, None)
+
+
+def _depth(value: Any) -> int:
+    """How deep objects and lists nest."""
+    depth, level = 0, [value]
+    while level:
+        depth += 1
+        level = [
+            item
+            for holder in level
+            if isinstance(holder, dict | list)
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+    return depth

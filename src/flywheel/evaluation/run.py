@@ -89,7 +89,7 @@ async def score(example: Example, sample: Sample, metrics: Mapping[str, Metric])
 
 
 def _emptied(verdict: Verdict) -> Verdict:
-    return replace(verdict, scores=dict.fromkeys(verdict.scores), failure=None)
+    return replace(verdict, scores=dict.fromkeys(verdict.scores), failure=None, classified=False)
 
 
 async def _answer(

@@ -84,6 +84,8 @@ class Verdict:
 
     scores: Mapping[str, float | None]
     failure: Failure | None = None
+    classified: bool = False
+    """Whether this metric tells why answers are wrong, so that no failure means right."""
     bad_reference: str | None = None
     """Why the expected answer cannot be one; the sample then counts for nothing."""
     note: str | None = None
@@ -100,12 +102,12 @@ class Scored:
 
     @property
     def failure(self) -> Failure | None:
-        """The one failure class of the sample: what kept the answer away, else the first that a metric
-        found.
+        """The one class of a wrong sample: what kept the answer away, else what the first metric says that
+        classifies.
         """
         if self.sample.failure is not None:
             return self.sample.failure
-        return next((v.failure for v in self.verdicts.values() if v.failure is not None), None)
+        return next((verdict.failure for verdict in self.verdicts.values() if verdict.classified), None)
 
     @property
     def bad_reference(self) -> str | None:

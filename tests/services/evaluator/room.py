@@ -125,8 +125,10 @@ class Room:
 
 
 @contextmanager
-def room_with(folder: Path, script: Callable[[dict[str, Any]], Reply], *models: str) -> Iterator[Room]:
-    chat = ScriptedChat(script, models or ("student",))
+def room_with(
+    folder: Path, script: Callable[[dict[str, Any]], Reply], models: Sequence[str] | None = None
+) -> Iterator[Room]:
+    chat = ScriptedChat(script, ["student"] if models is None else models)
     with serve_app(chat.app) as model_url:
         yield Room(folder, chat, model_url)
 

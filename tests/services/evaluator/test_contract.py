@@ -37,7 +37,7 @@ def models(body: dict[str, Any]) -> Reply:
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    with room_with(tmp_path_factory.mktemp("contract"), models, "meta/llama", "judge") as room:
+    with room_with(tmp_path_factory.mktemp("contract"), models, ["meta/llama", "judge"]) as room:
         yield room
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import pytest
 from flywheel.errors import EvaluationCallFailed
 from flywheel.fake_chat import Reply
 from flywheel.nemo.evaluation import generic_job, run_scores, tool_calling_job
+from flywheel.services.evaluator.lifecycle import JOBS
+from flywheel.stores.entities import Entities
 from services.evaluator.room import FILES_URL, finished, number_of, record, right, room_with
 
 JUDGE_KEY = "sk-very-secret"
@@ -407,33 +410,31 @@ def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
 
 
 def test_after_a_restart_the_model_may_take_its_time_to_come_back(tmp_path: Path) -> None:
-    """The proxy does not list the student at first; asking it now would fail the job."""
-    with room_with(tmp_path, right, "another") as room:
+    """The proxy does not list the student at first; asking it then would fail the job."""
+    listed = ["student"]
+
+    def student(body: dict[str, Any]) -> Reply:
+        return right(body) if "student" in listed else Reply("not served", status=404)
+
+    async def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            listed.append("student")
+
+    looks: list[float] = []
+    with room_with(tmp_path, student, listed) as room:
         room.put_rows([record(n) for n in range(5)])
-        stuck = {"hub_at": lambda endpoint: pytest.fail("no download before the kill")}
-        body = tool_calling_job(model="student", files_url=FILES_URL)
-        with room.evaluator(max_jobs=1, **stuck) as client:
-            room.chat._script = lambda body: Reply("not ready", status=404)
-            job_id = client.create_job(body | {"config": body["config"]}).id
-            finished(client, job_id)
-        looks = []
-
-        async def sleep(seconds: float) -> None:
-            looks.append(seconds)
-            if len(looks) == 3:
-                room.chat._models = ("another", "student")
-                room.chat._script = right
-
-        # The same, but left unfinished by a kill.
-        from flywheel.services.evaluator.lifecycle import JOBS
-        from flywheel.stores.entities import Entities
-
-        entities = Entities(tmp_path / "evaluator" / "evaluator.sqlite")
-        entities.update(JOBS, job_id, lambda job: {**job, "status": "running", "result": None})
-        entities.close()
+        with room.evaluator() as client:
+            job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
+            assert finished(client, job.id).status == "completed"
+        entities = Entities(tmp_path / "evaluator/evaluator.sqlite")
+        entities.update(JOBS, job.id, lambda old: {**old, "status": "running", "result": None})
+        entities.close()  # As after a kill, before anything was asked:
+        shutil.rmtree(tmp_path / "evaluator/jobs")
+        listed.clear()
         with room.evaluator(sleep=sleep) as client:
-            assert finished(client, job_id).status == "completed"
-        assert len(looks) == 3
+            assert finished(client, job.id).status == "completed"
+    assert looks == [1.0, 1.0, 1.0]
 
 
 def test_keys_are_hidden_everywhere_but_used(tmp_path: Path) -> None:

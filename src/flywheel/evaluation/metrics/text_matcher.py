@@ -64,7 +64,8 @@ class TextMatcher:
 
     def _verdict(self, similar: float, good: bool, failure: Failure | None) -> Verdict:
         graded = self._low + similar * (self._high - self._low)
-        return Verdict({"rating": float(good), "similarity": graded}, None if good else failure)
+        scores = {"rating": float(good), "similarity": graded}
+        return Verdict(scores, None if good else failure, classified=True)
 
 
 def _scale(params: Params) -> tuple[float, float]:

@@ -52,7 +52,7 @@ class ToolCalling:
         if both != 1.0:
             found = failure_of(expected, predicted, sample.message, sample.finish_reason)
             failure = found or Failure.WRONG_VALUE
-        return Verdict({NAMES: names, NAMES_AND_ARGS: both}, failure)
+        return Verdict({NAMES: names, NAMES_AND_ARGS: both}, failure, classified=True)
 
 
 def nemo_scores(expected: Sequence[ToolCall], predicted: Sequence[ToolCall]) -> tuple[float, float | None]:
