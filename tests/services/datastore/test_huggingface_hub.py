@@ -281,7 +281,7 @@ def python_with_hub(url: str, tmp_path: Path) -> Callable[[str], str]:
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
         done = subprocess.run(
-            [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, timeout=240, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -289,6 +289,7 @@ def python_with_hub(url: str, tmp_path: Path) -> Callable[[str], str]:
     return run
 
 
+@pytest.mark.slow
 def test_transformers_load_a_tokenizer_and_a_config_from_here(
     api: HfApi, python_with_hub: Callable[[str], str], tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -118,6 +118,12 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     after.stop()
 
 
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with httpx.Client(timeout=30) as client:
+        yield client
+
+
 SERVER = """
 import sys
 from pathlib import Path
@@ -164,14 +170,14 @@ def body_of(files: dict[str, bytes]) -> bytes:
 
 
 def test_a_kill_in_the_middle_of_a_commit_keeps_what_was_acknowledged(
-    server: Callable[[], subprocess.Popen[str]], tmp_path: Path
+    server: Callable[[], subprocess.Popen[str]], client: httpx.Client, tmp_path: Path
 ) -> None:
     process = server()
     hub = address(process)
     repo = {"name": "r", "organization": "ns", "type": "dataset"}
-    httpx.post(f"{hub}/api/repos/create", json=repo, timeout=30).raise_for_status()
+    client.post(f"{hub}/api/repos/create", json=repo).raise_for_status()
     url = f"{hub}/api/datasets/ns/r/commit/main"
-    first = httpx.post(url, content=body_of({"a": b"kept"}), timeout=30).json()["commitOid"]
+    first = client.post(url, content=body_of({"a": b"kept"})).json()["commitOid"]
     half = body_of({"b": b"first", "c": b"x" * 3_000_000})
 
     def until_killed() -> object:
@@ -180,22 +186,22 @@ def test_a_kill_in_the_middle_of_a_commit_keeps_what_was_acknowledged(
         yield half[3_000_000:]
 
     with pytest.raises(httpx.TransportError):
-        httpx.post(url, content=until_killed(), timeout=30)
+        client.post(url, content=until_killed())
     process = server()
     hub = address(process)
     try:
-        info = httpx.get(f"{hub}/api/datasets/ns/r", timeout=30).json()
+        info = client.get(f"{hub}/api/datasets/ns/r").json()
         assert (info["sha"], [s["rfilename"] for s in info["siblings"]]) == (first, ["a"])
-        assert httpx.get(f"{hub}/datasets/ns/r/resolve/main/a", timeout=30).content == b"kept"
+        assert client.get(f"{hub}/datasets/ns/r/resolve/main/a").content == b"kept"
         assert list((tmp_path / "data" / "blobs" / "incoming").iterdir()) == []
-        again = httpx.post(f"{hub}/api/datasets/ns/r/commit/main", content=half, timeout=30)
+        again = client.post(f"{hub}/api/datasets/ns/r/commit/main", content=half)
         assert again.status_code == 200
-        assert len(httpx.get(f"{hub}/datasets/ns/r/resolve/main/c", timeout=30).content) == 3_000_000
+        assert len(client.get(f"{hub}/datasets/ns/r/resolve/main/c").content) == 3_000_000
     finally:
         kill(process)
 
 
-def test_a_client_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
+def test_a_client_that_goes_away_leaves_nothing(client: httpx.Client, tmp_path: Path) -> None:
     service = DatastoreService(tmp_path)
     repo_named(service, "r")
 
@@ -206,13 +212,13 @@ def test_a_client_that_goes_away_leaves_nothing(tmp_path: Path) -> None:
     with serve_app(nemo_app("datastore", router(service))) as url:
         hub = f"{url}/v1/hf"
         with pytest.raises(ConnectionAbortedError):
-            httpx.post(f"{hub}/api/datasets/ns/r/commit/main", content=cut_off(), timeout=30)
-        assert httpx.get(f"{hub}/api/datasets/ns/r", timeout=30).json()["siblings"] == []
+            client.post(f"{hub}/api/datasets/ns/r/commit/main", content=cut_off())
+        assert client.get(f"{hub}/api/datasets/ns/r").json()["siblings"] == []
     service.stop()
     assert list((tmp_path / "blobs" / "incoming").iterdir()) == []
 
 
-def test_a_full_disk_is_one_clear_answer_and_changes_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_clear_answer_and_changes_nothing(client: httpx.Client, tmp_path: Path) -> None:
     filled = threading.Event()
 
     def create(path: Path) -> BinaryIO:
@@ -228,17 +234,15 @@ def test_a_full_disk_is_one_clear_answer_and_changes_nothing(tmp_path: Path) -> 
         hub = f"{url}/v1/hf"
         commits = f"{hub}/api/datasets/ns/r/commit/main"
         answers = [
-            httpx.post(commits, content=body_of({"b": b"small"}), timeout=30),
-            httpx.post(commits, content=body_of({"b": data * 5}), timeout=30),
-            httpx.put(f"{hub}/datasets/ns/r.git/info/lfs/objects/{oid}", content=data, timeout=30),
+            client.post(commits, content=body_of({"b": b"small"})),
+            client.post(commits, content=body_of({"b": data * 5})),
+            client.put(f"{hub}/datasets/ns/r.git/info/lfs/objects/{oid}", content=data),
         ]
         for answer in answers:
             assert answer.status_code == 507
             assert "no space left on the disk" in answer.json()["error"]
             assert "was not stored" in answer.headers["x-error-message"]
-        assert [
-            s["rfilename"] for s in httpx.get(f"{hub}/api/datasets/ns/r", timeout=30).json()["siblings"]
-        ] == ["a"]
+        assert [s["rfilename"] for s in client.get(f"{hub}/api/datasets/ns/r").json()["siblings"]] == ["a"]
     with pytest.raises(StorageFull, match="file b"):
         service.blobs.put(data, "file b")
     filled.clear()
