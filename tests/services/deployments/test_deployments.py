@@ -253,6 +253,7 @@ def test_an_adapter_that_disappears_is_unloaded(
     control: Control,
     upload: Callable[..., str],
     entity_store: MemoryEntityStore,
+    tmp_path: Path,
 ) -> None:
     service.deploy(body())
     upload()
@@ -262,6 +263,7 @@ def test_an_adapter_that_disappears_is_unloaded(
 
     until(lambda: names(service) == ["flywheel/student"])
     until(lambda: control.lines("loaded")[-1] == f"-{ADAPTER}")
+    until(lambda: not list(tmp_path.glob("deployments/adapters/*")))
 
 
 def test_an_adapter_comes_back_with_its_engine(

@@ -116,7 +116,7 @@ def test_a_model_that_is_loading_is_asked_for_again_later(
 
 
 @pytest.mark.parametrize("content", ["", "not json", "[]", "{}", '{"model": 7}'])
-def test_a_body_that_names_no_model_is_refused(deployed: DeploymentService, proxy: str, content: str) -> None:
+def test_a_body_that_names_no_model_is_refused(proxy: str, content: str) -> None:
     answer = httpx.post(f"{proxy}/v1/chat/completions", content=content, timeout=10)
 
     assert answer.status_code == 400

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -77,6 +78,8 @@ class AdapterSync:
         self._thread = threading.Thread(target=self._loop, name="adapters", daemon=True)
 
     def start(self) -> None:
+        """Begin with an empty cache: what is still wanted is near, what is not would stay for ever."""
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -183,7 +186,7 @@ class AdapterSync:
         """The adapter's folder, downloaded once, and the hash of its weights, checked each time."""
         assert model.artifact is not None  # noqa: S101 - `_uploaded` has looked
         _, repo, _, revision = parse_hf_url(model.artifact.files_url)
-        folder = self._folder / hashlib.sha256(model.artifact.files_url.encode()).hexdigest()[:32]
+        folder = self._cached(model.artifact.files_url)
         if not (folder / _WEIGHTS).is_file():
             self._hub.download(repo, folder, repo_type="model", revision=revision or "main")
         if not (folder / _WEIGHTS).is_file():
@@ -196,9 +199,14 @@ class AdapterSync:
                 raise AdapterBroken(name, f"its weights have sha256 {digest}, but {said} was recorded")
         return folder, digest
 
+    def _cached(self, files_url: str) -> Path:
+        return self._folder / hashlib.sha256(files_url.encode()).hexdigest()[:32]
+
     def _unload(self, backend: Backend, name: str) -> None:
+        files_url = backend.adapters[name]
         self._backends.set_adapters(backend, {k: v for k, v in backend.adapters.items() if k != name})
         self._post(backend.url + "/v1/unload_lora_adapter", {"lora_name": name}, fine=frozenset({404}))
+        shutil.rmtree(self._cached(files_url), ignore_errors=True)
         log.info("adapter unloaded", extra={"adapter": name, "deployment": backend.deployment_id})
 
     def _read_names(self, backend: Backend) -> None:

@@ -89,7 +89,9 @@ def proxy_router(service: DeploymentService) -> APIRouter:
 async def _forward(service: DeploymentService, client: httpx.AsyncClient, request: Request) -> Response:
     body = await request.body()
     model = _model_in(body)
-    backend = await run_in_threadpool(service.acquire, model)
+    backend = service.backends.acquire(model)
+    if backend is None:  # Whoever looks further may have to wait for others.
+        backend = await run_in_threadpool(service.acquire, model)
     async with AsyncExitStack() as stack:
         stack.callback(service.backends.release, backend)
         try:
