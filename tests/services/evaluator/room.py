@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from flywheel.fake_chat import Reply, ScriptedChat
 from flywheel.hub import HubNotFound
 from flywheel.nemo.evaluation import EvaluationClient, EvaluationJob
@@ -96,7 +98,14 @@ class Client(EvaluationClient):
 class Room:
     """Rows, model and evaluator; `url` is the evaluator's, `service` the thing itself."""
 
-    def __init__(self, folder: Path, chat: ScriptedChat, model_url: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        chat: ScriptedChat,
+        model_url: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.transport = transport
         self.folder = folder
         self.chat = chat
         self.model_url = model_url
@@ -110,9 +119,9 @@ class Room:
     @contextmanager
     def evaluator(self, **settings: Any) -> Iterator[Client]:
         """A service on this room's data, started and served; stopped at the end."""
-        chosen = {"hub_at": lambda endpoint: self.hub, "sleep": hurried} | settings
+        usual = {"hub_at": lambda endpoint: self.hub, "sleep": hurried, "transport": self.transport}
         service = EvaluatorService(
-            self.folder / "evaluator", "http://datastore.test", self.model_url, **chosen
+            self.folder / "evaluator", "http://datastore.test", self.model_url, **(usual | settings)
         )
         service.start()
         try:
@@ -124,13 +133,22 @@ class Room:
             service.stop()
 
 
-@contextmanager
 def room_with(
-    folder: Path, script: Callable[[dict[str, Any]], Reply], models: Sequence[str] | None = None
+    folder: Path, script: Callable[[dict[str, Any]], Reply], models: Sequence[str] = ("student",)
+) -> Room:
+    """A room whose model answers in this process, without a socket."""
+    chat = ScriptedChat(script, models)
+    return Room(folder, chat, "http://models.test", chat.transport())
+
+
+@contextmanager
+def served_room_with(
+    folder: Path, script: Callable[[dict[str, Any]], Reply], models: Sequence[str] = ("student",)
 ) -> Iterator[Room]:
-    chat = ScriptedChat(script, ["student"] if models is None else models)
-    with serve_app(chat.app) as model_url:
-        yield Room(folder, chat, model_url)
+    """A room whose model is a server, for evaluators in other processes."""
+    chat = ScriptedChat(script, models)
+    with serve_app(chat.app) as url:
+        yield Room(folder, chat, url)
 
 
 def finished(client: EvaluationClient, job_id: str, within_s: float = 20) -> EvaluationJob:

@@ -21,7 +21,7 @@ from flywheel.services.datastore.service import DatastoreService
 from flywheel.services.evaluator.router import router
 from flywheel.services.evaluator.service import EvaluatorService
 from flywheel.web import nemo_app
-from services.evaluator.room import Client, Room, finished, record, right, room_with
+from services.evaluator.room import Client, Room, finished, record, right, served_room_with
 from serving_apps import serve_app
 
 FILES_URL = "hf://datasets/dfwbp/flywheel-eval-w-1/eval_data.jsonl"
@@ -37,7 +37,7 @@ def models(body: dict[str, Any]) -> Reply:
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    with room_with(tmp_path_factory.mktemp("contract"), models, ["meta/llama", "judge"]) as room:
+    with served_room_with(tmp_path_factory.mktemp("contract"), models, ["meta/llama", "judge"]) as room:
         yield room
 
 

@@ -22,7 +22,7 @@ from flywheel.fake_chat import Reply
 from flywheel.nemo.evaluation import generic_job, run_scores, tool_calling_job
 from flywheel.services.evaluator.lifecycle import JOBS
 from flywheel.stores.entities import Entities
-from services.evaluator.room import FILES_URL, finished, number_of, record, right, room_with
+from services.evaluator.room import FILES_URL, finished, number_of, record, right, room_with, served_room_with
 
 JUDGE_KEY = "sk-very-secret"
 
@@ -36,7 +36,8 @@ def test_a_tool_workload_without_a_judge(tmp_path: Path) -> None:
             return Reply(calls=[("order", {"n": 99})])
         return Reply("Let me see.") if number == 1 else right(body)
 
-    with room_with(tmp_path, student) as room, room.evaluator() as client:
+    room = room_with(tmp_path, student)
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in range(20)])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL, namespace="ns"))
         assert (job.status, job.namespace) in (("created", "ns"), ("running", "ns"))
@@ -70,7 +71,8 @@ def test_a_workload_in_words_with_and_without_a_judge(tmp_path: Path) -> None:
             return Reply('{"reasoning": "the same", "score": 10}')
         return Reply("anything else")
 
-    with room_with(tmp_path, models) as room, room.evaluator() as client:
+    room = room_with(tmp_path, models)
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in (4, 9, 14)])
         without = client.create_job(generic_job(model="student", files_url=FILES_URL))
         finished(client, without.id)
@@ -91,7 +93,8 @@ def test_what_the_teacher_got_wrong_is_left_out_and_counted(tmp_path: Path) -> N
     broken["response"]["choices"][0]["message"]["tool_calls"] = [
         {"id": "1", "type": "function", "function": {"name": "order", "arguments": "{oops"}}
     ]
-    with room_with(tmp_path, right) as room, room.evaluator() as client:
+    room = room_with(tmp_path, right)
+    with room.evaluator() as client:
         room.put_rows([broken, *(record(n) for n in range(1, 5))])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
         finished(client, job.id)
@@ -103,7 +106,8 @@ def test_what_the_teacher_got_wrong_is_left_out_and_counted(tmp_path: Path) -> N
 
 
 def test_limits_take_the_first_rows(tmp_path: Path) -> None:
-    with room_with(tmp_path, right) as room, room.evaluator() as client:
+    room = room_with(tmp_path, right)
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in range(9)])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL, limit=3))
         assert finished(client, job.id).status_details.samples_processed == 3
@@ -114,7 +118,8 @@ def test_a_judge_that_talks_nonsense_leaves_no_score_but_the_others_stand(tmp_pa
     def models(body: dict[str, Any]) -> Reply:
         return Reply("Well, who knows?") if body["model"] == "judge" else right(body)
 
-    with room_with(tmp_path, models) as room, room.evaluator() as client:
+    room = room_with(tmp_path, models)
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in range(5)])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL, judge="judge"))
         finished(client, job.id)
@@ -129,37 +134,38 @@ def test_the_judge_is_asked_once_for_the_same_answer_over_jobs(tmp_path: Path) -
     def models(body: dict[str, Any]) -> Reply:
         return Reply('{"reasoning": "", "score": 1}') if body["model"] == "judge" else right(body)
 
-    with room_with(tmp_path, models) as room:
-        room.put_rows([record(n) for n in range(3)])
-        body = tool_calling_job(model="student", files_url=FILES_URL, judge="judge")
-        for _ in range(2):
-            with room.evaluator() as client:
-                job = client.create_job(body)
-                assert finished(client, job.id).status == "completed"
-                assert run_scores(client.results(job.id))["tool_calling_correctness"].value == 1.0
+    room = room_with(tmp_path, models)
+    room.put_rows([record(n) for n in range(3)])
+    body = tool_calling_job(model="student", files_url=FILES_URL, judge="judge")
+    for _ in range(2):
+        with room.evaluator() as client:
+            job = client.create_job(body)
+            assert finished(client, job.id).status == "completed"
+            assert run_scores(client.results(job.id))["tool_calling_correctness"].value == 1.0
     assert sum(body["model"] == "judge" for body in room.chat.requests) == 3
     assert sum(body["model"] == "student" for body in room.chat.requests) == 6
 
 
 def test_a_dead_model_fails_the_job_at_once_with_its_error(tmp_path: Path) -> None:
-    with room_with(tmp_path, lambda body: Reply("no such model: student", status=404)) as room:
-        with room.evaluator() as client:
-            room.put_rows([record(n) for n in range(300)])
-            job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
-            done = finished(client, job.id)
-            assert done.status == "failed"
-            assert "no such model: student" in (done.status_details.message or "")
-            assert done.status_details.task_status == {"custom-tool-calling": "failed"}
-            with pytest.raises(EvaluationCallFailed, match="404"):
-                client.results(job.id)
-        assert len(room.chat.requests) < 40
+    room = room_with(tmp_path, lambda body: Reply("no such model: student", status=404))
+    with room.evaluator() as client:
+        room.put_rows([record(n) for n in range(300)])
+        job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
+        done = finished(client, job.id)
+        assert done.status == "failed"
+        assert "no such model: student" in (done.status_details.message or "")
+        assert done.status_details.task_status == {"custom-tool-calling": "failed"}
+        with pytest.raises(EvaluationCallFailed, match="404"):
+            client.results(job.id)
+    assert len(room.chat.requests) < 40
 
 
 def test_too_many_failures_of_the_machinery_are_no_score(tmp_path: Path) -> None:
     def flaky(body: dict[str, Any]) -> Reply:
         return Reply("out of memory", status=500) if number_of(body) % 4 == 1 else right(body)
 
-    with room_with(tmp_path, flaky) as room, room.evaluator() as client:
+    room = room_with(tmp_path, flaky)
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in range(40)])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL, max_retries=1))
         done = finished(client, job.id)
@@ -174,7 +180,8 @@ def test_a_few_failures_are_wrong_answers(tmp_path: Path) -> None:
     def flaky(body: dict[str, Any]) -> Reply:
         return Reply("out of memory", status=500) if number_of(body) == 0 else right(body)
 
-    with room_with(tmp_path, flaky) as room, room.evaluator() as client:
+    room = room_with(tmp_path, flaky)
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in range(20)])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL, max_retries=0))
         assert finished(client, job.id).status == "completed"
@@ -197,7 +204,8 @@ UNREADABLE = [
 
 
 def test_data_that_cannot_be_read_fails_the_job_with_the_reason(tmp_path: Path) -> None:
-    with room_with(tmp_path, right) as room, room.evaluator() as client:
+    room = room_with(tmp_path, right)
+    with room.evaluator() as client:
         (tmp_path / "secrets.jsonl").write_text(json.dumps(record(0)))
         for rows, files_url, message in UNREADABLE:
             if rows is not None:
@@ -216,7 +224,8 @@ def test_json_arrays_csv_and_folders_are_read(tmp_path: Path) -> None:
         "params": {"check": ["{{sample.output_text}}", "==", "{{item.gold_answer}}"]},
     }
     template = {"messages": [{"role": "user", "content": "{{item.question}}"}]}
-    with room_with(tmp_path, lambda body: Reply("4")) as room, room.evaluator() as client:
+    room = room_with(tmp_path, lambda body: Reply("4"))
+    with room.evaluator() as client:
         folder = room.hub.root / "ns/sums/testing"
         folder.mkdir(parents=True)
         (folder / "a.json").write_text(json.dumps([{"Question": "2+2", "Gold answer": "4"}]))
@@ -243,7 +252,8 @@ def test_samples_can_be_browsed_and_downloaded(tmp_path: Path) -> None:
     def student(body: dict[str, Any]) -> Reply:
         return Reply("half a pair: \ud83d") if number_of(body) == 1 else right(body)
 
-    with room_with(tmp_path, student) as room, room.evaluator() as client:
+    room = room_with(tmp_path, student)
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in range(12)])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
         finished(client, job.id)
@@ -273,7 +283,8 @@ def results_json(archive: bytes) -> dict[str, Any]:
 
 
 def test_cancel_stops_asking_and_keeps_the_samples(tmp_path: Path) -> None:
-    with room_with(tmp_path, lambda body: Reply("x", delay_s=0.05)) as room, room.evaluator() as client:
+    room = room_with(tmp_path, lambda body: Reply("x", delay_s=0.05))
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in range(400)])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL, parallelism=2))
         while (client.job(job.id).status_details.samples_processed or 0) < 3:
@@ -291,7 +302,8 @@ def test_cancel_stops_asking_and_keeps_the_samples(tmp_path: Path) -> None:
 
 
 def test_delete_while_running_leaves_nothing(tmp_path: Path) -> None:
-    with room_with(tmp_path, lambda body: Reply("x", delay_s=0.05)) as room, room.evaluator() as client:
+    room = room_with(tmp_path, lambda body: Reply("x", delay_s=0.05))
+    with room.evaluator() as client:
         room.put_rows([record(n) for n in range(400)])
         job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL, parallelism=2))
         while not room.chat.requests:
@@ -304,7 +316,8 @@ def test_delete_while_running_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_run_finds_its_own_jobs_again(tmp_path: Path) -> None:
-    with room_with(tmp_path, right) as room, room.evaluator() as client:
+    room = room_with(tmp_path, right)
+    with room.evaluator() as client:
         room.put_rows([record(0)])
         mine = {"run": "r1", "candidate": "student", "eval_type": "base-eval"}
         body = tool_calling_job(model="student", files_url=FILES_URL, custom_fields=mine)
@@ -324,23 +337,23 @@ def test_a_stopped_service_goes_on_where_it_was(tmp_path: Path) -> None:
         late = not gate["open"] and number_of(body) >= 30
         return Reply(reply.text, reply.calls, delay_s=2 if late else 0)
 
-    with room_with(tmp_path, slowly) as room:
-        room.put_rows([record(n) for n in range(60)])
-        body = tool_calling_job(model="student", files_url=FILES_URL, parallelism=4)
-        with room.evaluator() as client:
-            job = client.create_job(body)
-            while (client.job(job.id).status_details.samples_processed or 0) < 30:
-                time.sleep(0.02)
-        first = len(room.chat.requests)
-        assert first <= 30 + 4
-        gate["open"] = True
-        with room.evaluator() as client:
-            assert client.job(job.id).status in ("running", "completed")
-            assert client.job(job.id).progress >= 50.0
-            assert finished(client, job.id).status == "completed"
-            assert client.results(job.id).custom_fields["samples"]["total"] == 60
-        assert len(room.chat.requests) - first == 30
-        assert room.hub.downloads == 1
+    room = room_with(tmp_path, slowly)
+    room.put_rows([record(n) for n in range(60)])
+    body = tool_calling_job(model="student", files_url=FILES_URL, parallelism=4)
+    with room.evaluator() as client:
+        job = client.create_job(body)
+        while (client.job(job.id).status_details.samples_processed or 0) < 30:
+            time.sleep(0.02)
+    first = len(room.chat.requests)
+    assert first <= 30 + 4
+    gate["open"] = True
+    with room.evaluator() as client:
+        assert client.job(job.id).status in ("running", "completed")
+        assert client.job(job.id).progress >= 50.0
+        assert finished(client, job.id).status == "completed"
+        assert client.results(job.id).custom_fields["samples"]["total"] == 60
+    assert len(room.chat.requests) - first == 30
+    assert room.hub.downloads == 1
 
 
 LIFE = """
@@ -369,7 +382,7 @@ def test_after_kill_9_only_the_missing_samples_are_asked(tmp_path: Path) -> None
         reply = right(body)
         return Reply(reply.text, reply.calls, delay_s=0.005)
 
-    with room_with(tmp_path, student) as room:
+    with served_room_with(tmp_path, student) as room:
         room.put_rows([record(n) for n in range(200)])
         tests = str(Path(__file__).parents[2])
         command = [sys.executable, "-c", LIFE, str(tmp_path), room.model_url]
@@ -398,15 +411,15 @@ def test_after_kill_9_only_the_missing_samples_are_asked(tmp_path: Path) -> None
 
 
 def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
-    with room_with(tmp_path, right) as room:
-        room.put_rows([record(n) for n in range(10)])
-        with room.evaluator() as client:
-            job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
-            finished(client, job.id)
-            samples = tmp_path / "evaluator/jobs" / job.id / "samples.jsonl"
-            with samples.open("ab") as file:
-                file.write(b'{"task": "custom-tool-cal')
-            assert len(results_json(client.download_results(job.id))["custom-tool-calling"]) == 10
+    room = room_with(tmp_path, right)
+    room.put_rows([record(n) for n in range(10)])
+    with room.evaluator() as client:
+        job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
+        finished(client, job.id)
+        samples = tmp_path / "evaluator/jobs" / job.id / "samples.jsonl"
+        with samples.open("ab") as file:
+            file.write(b'{"task": "custom-tool-cal')
+        assert len(results_json(client.download_results(job.id))["custom-tool-calling"]) == 10
 
 
 def test_after_a_restart_the_model_may_take_its_time_to_come_back(tmp_path: Path) -> None:
@@ -422,48 +435,48 @@ def test_after_a_restart_the_model_may_take_its_time_to_come_back(tmp_path: Path
             listed.append("student")
 
     looks: list[float] = []
-    with room_with(tmp_path, student, listed) as room:
-        room.put_rows([record(n) for n in range(5)])
-        with room.evaluator() as client:
-            job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
-            assert finished(client, job.id).status == "completed"
-        entities = Entities(tmp_path / "evaluator/evaluator.sqlite")
-        entities.update(JOBS, job.id, lambda old: {**old, "status": "running", "result": None})
-        entities.close()  # As after a kill, before anything was asked:
-        shutil.rmtree(tmp_path / "evaluator/jobs")
-        listed.clear()
-        with room.evaluator(sleep=sleep) as client:
-            assert finished(client, job.id).status == "completed"
+    room = room_with(tmp_path, student, listed)
+    room.put_rows([record(n) for n in range(5)])
+    with room.evaluator() as client:
+        job = client.create_job(tool_calling_job(model="student", files_url=FILES_URL))
+        assert finished(client, job.id).status == "completed"
+    entities = Entities(tmp_path / "evaluator/evaluator.sqlite")
+    entities.update(JOBS, job.id, lambda old: {**old, "status": "running", "result": None})
+    entities.close()  # As after a kill, before anything was asked:
+    shutil.rmtree(tmp_path / "evaluator/jobs")
+    listed.clear()
+    with room.evaluator(sleep=sleep) as client:
+        assert finished(client, job.id).status == "completed"
     assert looks == [1.0, 1.0, 1.0]
 
 
 def test_keys_are_hidden_everywhere_but_used(tmp_path: Path) -> None:
-    with room_with(tmp_path, right) as room:
-        room.put_rows([record(0)])
-        endpoint = {"url": f"{room.model_url}/v1", "model_id": "student", "api_key": JUDGE_KEY}
-        target = {"type": "model", "name": "t1", "model": {"api_endpoint": endpoint}}
-        with room.evaluator() as client:
-            base = f"{client.url}/v1/evaluation"
-            made = httpx.post(f"{base}/targets", json=target)
-            assert made.json()["model"]["api_endpoint"]["api_key"] == "******"
-            patched = httpx.patch(f"{base}/targets/default/t1", json={"model": made.json()["model"]})
-            body = tool_calling_job(model="student", files_url=FILES_URL, judge={"api_endpoint": endpoint})
-            job = httpx.post(f"{base}/jobs", json=body | {"target": "default/t1"})
-            job_id = job.json()["id"]
-        with room.evaluator() as client:
-            base = f"{client.url}/v1/evaluation"
-            finished(client, job_id)
-            pages = [
-                made.text,
-                patched.text,
-                job.text,
-                *(httpx.get(f"{base}/{path}").text for path in ("targets", "targets/default/t1", "jobs")),
-                *(
-                    httpx.get(f"{base}/jobs/{job_id}{tail}").text
-                    for tail in ("", "/results", "/logs", "/samples")
-                ),
-                json.dumps(results_json(client.download_results(job_id))),
-            ]
+    room = room_with(tmp_path, right)
+    room.put_rows([record(0)])
+    endpoint = {"url": f"{room.model_url}/v1", "model_id": "student", "api_key": JUDGE_KEY}
+    target = {"type": "model", "name": "t1", "model": {"api_endpoint": endpoint}}
+    with room.evaluator() as client:
+        base = f"{client.url}/v1/evaluation"
+        made = httpx.post(f"{base}/targets", json=target)
+        assert made.json()["model"]["api_endpoint"]["api_key"] == "******"
+        patched = httpx.patch(f"{base}/targets/default/t1", json={"model": made.json()["model"]})
+        body = tool_calling_job(model="student", files_url=FILES_URL, judge={"api_endpoint": endpoint})
+        job = httpx.post(f"{base}/jobs", json=body | {"target": "default/t1"})
+        job_id = job.json()["id"]
+    with room.evaluator() as client:
+        base = f"{client.url}/v1/evaluation"
+        finished(client, job_id)
+        pages = [
+            made.text,
+            patched.text,
+            job.text,
+            *(httpx.get(f"{base}/{path}").text for path in ("targets", "targets/default/t1", "jobs")),
+            *(
+                httpx.get(f"{base}/jobs/{job_id}{tail}").text
+                for tail in ("", "/results", "/logs", "/samples")
+            ),
+            json.dumps(results_json(client.download_results(job_id))),
+        ]
     assert not [page for page in pages if JUDGE_KEY in page]
     assert set(room.chat.authorizations) == {f"Bearer {JUDGE_KEY}"}
 
@@ -490,7 +503,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 def test_what_is_wrong_with_a_job_is_said_at_once(tmp_path: Path) -> None:
-    with room_with(tmp_path, right) as room, room.evaluator() as client:
+    room = room_with(tmp_path, right)
+    with room.evaluator() as client:
         body = tool_calling_job(model="student", files_url=FILES_URL)
         for change, message in WRONG:
             wrong = body | {"config": body["config"] | change}
@@ -501,7 +515,8 @@ def test_what_is_wrong_with_a_job_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_bodies_and_names_that_make_no_sense(tmp_path: Path) -> None:
-    with room_with(tmp_path, right) as room, room.evaluator() as client:
+    room = room_with(tmp_path, right)
+    with room.evaluator() as client:
         base = f"{client.url}/v1/evaluation"
         assert httpx.post(f"{base}/jobs", json={}).status_code == 422
         missing = httpx.post(
