@@ -160,7 +160,12 @@ def create_app(
         parts.append(Part("deployments", addresses.nemo, "", deployments.start, deployments.stop))
         parts.append(Part("model proxy", addresses.models, "OpenAI API"))
     if "evaluator" in roles:
-        evaluator = EvaluatorService(data_dir / "evaluator", datastore_url=datastore_url, nim_url=models_url)
+        evaluator = EvaluatorService(
+            data_dir / "evaluator",
+            datastore_url=datastore_url,
+            nim_url=models_url,
+            max_infrastructure_failures=settings.evaluation_config.max_failed_share,
+        )
         nemo_routers.append(evaluator_router(evaluator))
         parts.append(Part("evaluator", addresses.nemo, _judge(settings), evaluator.start, evaluator.stop))
 
