@@ -2,7 +2,7 @@
 SPEC`.
 
 For laptops and CI; vLLM and NIM are the engines for GPUs. Launched, never imported by the rest of the
-program. Why it exists beside `transformers serve` is told in docs/decisions/0003-local-serving.md.
+program. Why it exists beside `transformers serve` is told in docs/decisions/0004-local-serving.md.
 
 The environment is set here, the last moment before torch loads its thread pool: waiting threads must sleep,
 not spin, or two programs on two cores slow each other down 50 times (measured).

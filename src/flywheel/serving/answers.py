@@ -38,7 +38,7 @@ class Reading:
         text = self.text(generation.tokens)
         if not self._tools:
             return {"role": "assistant", "content": text.strip()}, generation.finish or "stop"
-        message, calls = message_of(parse_answer(text, self._served.family, self._tools))
+        message, calls = message_of(parse_answer(text, self._served.family, self._tools), text)
         return message, "tool_calls" if calls else generation.finish or "stop"
 
     def sure_content(self, tokens: list[int]) -> str:

@@ -132,13 +132,14 @@ class Engine:
                 if self._closed:
                     break
                 errands = [self._errands.popleft() for _ in range(len(self._errands))]
-                free = self._slots.size - len(self._running)
-                admitted = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
             for errand, future in errands:
                 try:
                     future.set_result(errand())
                 except Exception as error:  # noqa: BLE001 - it is the asker's, who is waiting for it
                     future.set_exception(error)
+            with self._wake:
+                free = self._slots.size - len(self._running)
+                admitted = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
             try:
                 self._admit([generation for generation in admitted if not generation.cancelled])
                 self._let_go([row for row, generation in enumerate(self._running) if generation.cancelled])

@@ -112,9 +112,14 @@ def usage_of(prompt_tokens: int, generations: list[Generation]) -> dict[str, int
     }
 
 
-def message_of(answer: Answer) -> tuple[dict[str, Any], bool]:
-    """An assistant message, and whether it calls; a call that could not be read comes back as text."""
+def message_of(answer: Answer, text: str) -> tuple[dict[str, Any], bool]:
+    """An assistant message, and whether it calls; a call that could not be read comes back as text.
+
+    Where nothing could be read, the text comes back as the model wrote it, marks and all.
+    """
     content = "\n".join(part for part in (answer.content, *answer.malformed) if part) or None
+    if answer.malformed and not answer.calls:
+        content = text.strip()
     message: dict[str, Any] = {"role": "assistant", "content": content}
     if answer.calls:
         message["tool_calls"] = [

@@ -243,6 +243,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._alone = alone
         self._began = time.monotonic()
         self._first_step = self._first_tokens = 0
+        self._before: Any = None
         self.train_loss: float | None = None
         self.stopped = False
 
@@ -250,7 +251,11 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self._began = time.monotonic()
         self._first_step, self._first_tokens = state.global_step, int(state.num_input_tokens_seen)
         if self._alone:  # Of several processes each would stop at another step; they end where they are.
-            signal.signal(signal.SIGTERM, self._stop)
+            self._before = signal.signal(signal.SIGTERM, self._stop)
+
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._alone:
+            signal.signal(signal.SIGTERM, self._before)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         step, last = state.global_step, state.global_step >= state.max_steps
@@ -312,20 +317,15 @@ def _checkpoints_of(spec: TrainingSpec, rank: int) -> Path:
     mark = folder / "spec.sha256"
     if rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
-        if mark.exists() and json.loads(mark.read_bytes() or b"{}").get("fingerprint") not in (
-            None,
-            spec.fingerprint(),
-        ):
+        if mark.exists() and mark.read_text("utf-8") not in ("", spec.fingerprint()):
             raise OutputTaken(spec.output_dir)
-        mark.write_text(json.dumps({"fingerprint": spec.fingerprint()}), "utf-8")
+        mark.write_text(spec.fingerprint(), "utf-8")
     return folder
 
 
 def _last_complete(checkpoints: Path, rank: int) -> Path | None:
     """The newest checkpoint that was written to its end; the Trainer writes trainer_state.json last."""
-    found = {
-        int(p.name.partition("-")[2]): p for p in checkpoints.glob("checkpoint-*") if p.name[11:].isdigit()
-    }
+    found = {int(path.name.rpartition("-")[2]): path for path in checkpoints.glob("checkpoint-*")}
     for step in sorted(found, reverse=True):
         try:
             json.loads((found[step] / "trainer_state.json").read_bytes())
@@ -340,12 +340,8 @@ def _last_complete(checkpoints: Path, rank: int) -> Path | None:
 def _load(spec: TrainingSpec) -> tuple[Any, PreTrainedModel]:
     folder = Path(spec.model)
     local = folder.is_dir()
-    if not local and (
-        folder.is_absolute() or spec.model.startswith((".", "~")) or spec.model.count("/") != 1
-    ):
-        raise ModelUnusable(
-            spec.model, "there is no such folder, and it is not a hub's name (organisation/model)"
-        )
+    if not local and (spec.model.startswith(("/", ".", "~")) or spec.model.count("/") != 1):
+        raise ModelUnusable(spec.model, "no such folder, and not the name of one on a hub (owner/model)")
     try:
         config = AutoConfig.from_pretrained(spec.model, local_files_only=local)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
@@ -382,10 +378,8 @@ def _with_adapter(model: PreTrainedModel, lora: Lora, spec: TrainingSpec) -> Any
             warnings.simplefilter("ignore")  # PEFT advises about save formats that are not used here.
             adapted = get_peft_model(model, config)
     except ValueError as error:
-        linear = sorted(
-            {name.rpartition(".")[2] for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
-        )
-        raise Unsupported("lora.target_modules", lora.target_modules, ", ".join(linear)) from error
+        linear = {n.rpartition(".")[2] for n, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+        raise Unsupported("lora.target_modules", lora.target_modules, ", ".join(sorted(linear))) from error
     return adapted
 
 

@@ -1,0 +1,49 @@
+"""How fast a training is on this machine: `python benchmarks/training.py MODEL_FOLDER [rows.jsonl]`.
+
+Without rows, generated ones. Prints tokens per second without start-up, and the seconds that start-up takes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from tiny_model import tool_row, write_rows
+
+
+def main() -> None:
+    model, *rows = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        path = (
+            Path(rows[0]) if rows else write_rows(Path(folder) / "t.jsonl", [tool_row(n) for n in range(400)])
+        )
+        print(f"{'batch':>6} {'rank':>5} {'tokens/s':>9} {'steps':>6} {'seconds':>8} {'start-up s':>11}")
+        for batch, rank in ((8, 16), (16, 16), (32, 16), (16, 32)):
+            out = Path(folder) / f"{batch}-{rank}"
+            hyperparameters = {"epochs": 1, "batch_size": batch, "lora": {"adapter_dim": rank}}
+            spec = {
+                "model": model,
+                "train": [str(path)],
+                "output_dir": str(out),
+                "hyperparameters": hyperparameters,
+            }
+            (Path(folder) / "spec.json").write_text(json.dumps(spec))
+            began = time.monotonic()
+            command = [sys.executable, "-m", "flywheel.training", f"{folder}/spec.json"]
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+            took = time.monotonic() - began
+            last = json.loads((out / "progress.jsonl").read_text().splitlines()[-1])
+            tokens = json.loads((out / "adapter" / "flywheel.json").read_text())["tokens"]
+            speed = last["tokens_per_second"]
+            print(
+                f"{batch:>6} {rank:>5} {speed:>9.0f} {last['step']:>6} {took:>8.1f} {took - tokens / speed:>11.1f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
