@@ -138,6 +138,7 @@ async def run(
     Sockets come before the applications, because the parts need each other's addresses.
     """
     stop = stop or asyncio.Event()
+    _call_loopback_directly()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
@@ -161,6 +162,13 @@ async def run(
             server.should_exit = True
         await asyncio.gather(*serving)
         (data / ADDRESS_FILE).unlink(missing_ok=True)
+
+
+def _call_loopback_directly() -> None:
+    """The parts call each other on this machine; a proxy of the environment is for the world outside."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [each for each in os.environ.get(name, "").split(",") if each]
+        os.environ[name] = ",".join([*known, *({"127.0.0.1", "localhost", "::1"} - set(known))])
 
 
 def _url(opened: socket.socket) -> str:
