@@ -40,9 +40,9 @@ def main() -> None:
             last = json.loads((out / "progress.jsonl").read_text().splitlines()[-1])
             tokens = json.loads((out / "adapter" / "flywheel.json").read_text())["tokens"]
             speed = last["tokens_per_second"]
-            print(
-                f"{batch:>6} {rank:>5} {speed:>9.0f} {last['step']:>6} {took:>8.1f} {took - tokens / speed:>11.1f}"
-            )
+            rest = took - tokens / speed
+            steps = last["step"]
+            print(f"{batch:>6} {rank:>5} {speed:>9.0f} {steps:>6} {took:>8.1f} {rest:>11.1f}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,25 @@ from flywheel.training.adapter import finished
 from flywheel.training.progress import Progress
 from flywheel.training.spec import TrainingSpec
 
+Start = Callable[..., subprocess.Popen[str]]
 
-def start(spec: dict[str, Any], folder: Path, **options: Any) -> subprocess.Popen[str]:
-    path = folder / "spec.json"
-    path.write_text(json.dumps(spec), "utf-8")
-    command = [sys.executable, "-m", "flywheel.training", str(path)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options)
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a training of a SPEC written to a folder; none outlives its test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(spec: dict[str, Any], folder: Path, **options: Any) -> subprocess.Popen[str]:
+        path = folder / "spec.json"
+        path.write_text(json.dumps(spec), "utf-8")
+        command = [sys.executable, "-m", "flywheel.training", str(path)]
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
@@ -47,7 +60,9 @@ def until(condition: Callable[[], bool], timeout_s: float = 120) -> None:
 
 
 @pytest.mark.filterwarnings("default")
-def test_killed_and_stopped_it_goes_on_and_ends_as_if_nothing_had_been(spec_of: Any, tmp_path: Path) -> None:
+def test_killed_and_stopped_it_goes_on_and_ends_as_if_nothing_had_been(
+    start: Start, spec_of: Any, tmp_path: Path
+) -> None:
     """One training in three lives: the first ends by kill -9, the second by SIGTERM."""
     from flywheel.training.train import train
 
@@ -94,18 +109,18 @@ def test_killed_and_stopped_it_goes_on_and_ends_as_if_nothing_had_been(spec_of: 
     assert cards[0]["sha256"] == cards[1]["sha256"]
 
 
-def test_it_ends_when_its_parent_lets_go(spec_of: Any, tmp_path: Path) -> None:
+def test_it_ends_when_its_parent_lets_go(start: Start, spec_of: Any, tmp_path: Path) -> None:
     spec = spec_of(stdin_lifeline=True, hyperparameters={"epochs": 10_000})
     process = start(spec, tmp_path, stdin=subprocess.PIPE)
     wait_for("started", 0, tmp_path, process)
     assert process.stdin is not None
     process.stdin.close()
     process.stdin = None
-    process.communicate(timeout=20)
+    process.wait(timeout=20)
     assert process.returncode == 143
 
 
-def test_a_failure_is_one_sentence_and_an_event(spec_of: Any, tmp_path: Path) -> None:
+def test_a_failure_is_one_sentence_and_an_event(start: Start, spec_of: Any, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"messages": []}\n{"messages": oops\n', "utf-8")
     process = start(spec_of(train=[str(broken)]), tmp_path)
