@@ -2,9 +2,9 @@
 
 The input is `snips` of ../shared/data as one workload, repeated to 100,000 records in the embedded store.
 Three ways to repeat it: `identical` (the same request and response, as the figures for NVIDIA's blueprint
-were taken; ids and times differ, or the store would not keep them), `distinct` (every request different: the worst
-case), and `naive`, a plain replica of the blueprint's way (everything parsed into memory, checks, dedup by
-user messages, random split, rows) on the `identical` records, for a ratio of the same machine and moment.
+were taken; ids and times differ, or the store would not keep them), `distinct` (every request different: the
+worst case), and `naive`, a plain replica of the blueprint's way (everything parsed into memory, checks, dedup
+by user messages, random split, rows) on the `identical` records, for a ratio of the same machine and moment.
 
 Each is measured in a process of its own: records per second of CPU time and of wall time, and the peak of the
 resident memory, modules included. Times cover reading from the store, curation, and writing all rows.
