@@ -10,7 +10,7 @@ from flywheel.nemo.fake import FakeNemo
 from flywheel.orchestrator.context import NOW
 from flywheel.orchestrator.jobs import Jobs
 from flywheel.orchestrator.workflow import CANCELLED, advance
-from run_world import make_world
+from run_world import make_world, nim, settings
 
 
 class Killed(BaseException):
@@ -156,3 +156,39 @@ def test_an_expired_lease_is_taken_over(world):
     assert 29 < advance(run_id, here.context).seconds <= 30
     here.clock.now += 31
     assert here.finish(run_id).status == "completed"
+
+
+def test_a_job_that_its_service_forgot_does_not_keep_the_rest_from_being_released(world):
+    def endless(name: str, when: str) -> None:
+        if name == "POST /v1/customization/jobs":
+            nemo.polls = 10**9
+
+    nemo = FakeNemo(interrupt=endless)
+    here = world(nemo)
+    run_id = here.start()
+    while not nemo.customizations:
+        here.clock.now += advance(run_id, here.context).seconds
+    assert len(nemo.evaluations) == 2
+    nemo.evaluations.clear()
+    nemo.customizations.clear()
+    Jobs(here.context, print).cancel(run_id)
+
+    run = here.finish(run_id)
+    assert (run.status, nemo.open_jobs) == ("cancelled", [])
+    assert run.candidates[0].cancelled
+
+
+def test_a_bug_that_one_candidate_meets_is_that_candidates(world):
+    class Odd(FakeNemo):
+        """Answers what no client expects, for one model."""
+
+        def _evaluation_results(self, request, job_id):
+            answer = super()._evaluation_results(request, job_id)
+            return ["?"] if "odd" in self.evaluations[job_id]["target"]["model"] else answer
+
+    here = world(Odd(), settings(nim("test/odd"), nim("test/even")))
+    run = here.finish(here.start())
+
+    odd, even = run.candidates
+    assert (run.status, odd.failed, even.failed) == ("completed", True, False)
+    assert here.nemo.open_jobs == []

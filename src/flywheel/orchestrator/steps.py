@@ -7,16 +7,16 @@ leases, cancellation and failures of the whole run is in `workflow`, the life of
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
-from flywheel.orchestrator.candidate import cancel, output_name, proceed, works
+from flywheel.orchestrator.candidate import cancel, proceed
 from flywheel.orchestrator.candidate import release as take_down
 from flywheel.orchestrator.context import DONE, NOW, Context, Outcome, after
+from flywheel.orchestrator.customizing import output_name
 from flywheel.orchestrator.datasets import build
 from flywheel.orchestrator.decision import decide as best
 from flywheel.orchestrator.errors import NothingUseful
 from flywheel.orchestrator.judge import TEXT_MATCHER, judge_of, probed
-from flywheel.stores.runs.document import Candidate, Judge, Run, Work
+from flywheel.stores.runs.document import Candidate, Judge, Level, Run, Work
 
 
 def curate(run: Run, context: Context) -> Outcome:
@@ -69,12 +69,12 @@ def release(run: Run, context: Context) -> Outcome:
     """End what still runs elsewhere; the run is over when nothing of it does."""
     ended: list[Candidate] = []
     for candidate in run.candidates:
-        if any(work.open for work in works(candidate)):
+        if any(work.open for work in candidate.works):
             candidate = cancel(run, candidate, context)
-        if candidate.stage != "done" and not any(work.open for work in works(candidate)):
-            started = candidate.stage != "waiting"
-            candidate = candidate.but(cancelled=run.outcome == "cancelled")
-            candidate = take_down(candidate, context) if started else _dropped(run, candidate)
+        if candidate.stage != "done" and not any(work.open for work in candidate.works):
+            candidate = _interrupted(run, candidate)
+            begun = candidate.stage != "waiting"
+            candidate = take_down(candidate, context) if begun else candidate.but(stage="done")
         ended.append(candidate)
     change = run.but(candidates=tuple(ended))
     if any(c.stage != "done" for c in ended):
@@ -82,8 +82,7 @@ def release(run: Run, context: Context) -> Outcome:
     now = context.clock()
     outcome = run.outcome or "failed"
     ended_run = change.but(step="finished", status=outcome, finished_at=now)
-    level = {"completed": "info", "cancelled": "warning", "failed": "error"}[outcome]
-    return ended_run.noting(now, f"run {outcome}", level=level), DONE  # type: ignore[arg-type]
+    return ended_run.noting(now, f"run {outcome}", level=_LEVELS[outcome]), DONE
 
 
 def erase(run: Run, context: Context) -> Outcome:
@@ -104,10 +103,14 @@ def erase(run: Run, context: Context) -> Outcome:
     return None, DONE
 
 
-def _dropped(run: Run, candidate: Candidate) -> Candidate:
-    """A candidate whose turn never came."""
-    failed = run.outcome == "failed"
-    return candidate.but(stage="done", failed=failed, error=run.error if failed else None)
+_LEVELS: dict[str, Level] = {"completed": "info", "cancelled": "warning", "failed": "error"}
+
+
+def _interrupted(run: Run, candidate: Candidate) -> Candidate:
+    """A candidate that the end of its run met before its own."""
+    if run.outcome == "cancelled":
+        return candidate.but(cancelled=True)
+    return candidate.but(failed=True, error=candidate.error or run.error)
 
 
 def _pass(run: Run, candidate: Candidate, context: Context) -> Candidate:
@@ -124,16 +127,16 @@ def _pause(run: Run, context: Context) -> float:
         if candidate.stage == "deploy" and candidate.deployed_at:
             begun.append(candidate.deployed_at)
         if candidate.stage == "work":
-            begun += [w.started_at for w in works(candidate) if w.status == "running" and w.started_at]
+            begun += [w.started_at for w in candidate.works if w.status == "running" and w.started_at]
     troubles = [c.trouble.count for c in run.candidates if c.trouble]
     if troubles:
         return context.limits.retry_delay(max(troubles))
     return context.limits.poll(min(((now - moment).total_seconds() for moment in begun), default=0.0))
 
 
-def _news(before: Candidate, now: Candidate) -> list[tuple[str, Literal["info", "warning", "error"]]]:
+def _news(before: Candidate, now: Candidate) -> list[tuple[str, Level]]:
     """What the log should say about the difference."""
-    news: list[tuple[str, Literal["info", "warning", "error"]]] = []
+    news: list[tuple[str, Level]] = []
     if now.trouble and not before.trouble:
         news.append((f"{now.trouble.message}; trying again", "warning"))
     if now.stage != before.stage:
@@ -144,18 +147,14 @@ def _news(before: Candidate, now: Candidate) -> list[tuple[str, Literal["info", 
                 news.append(("deployment ready", "info"))
             case "done":
                 news.append(("candidate failed", "error") if now.failed else ("candidate done", "info"))
-    for old, new in zip(before.evaluations, now.evaluations, strict=True):
-        news += _work_news(new.eval_type, old, new)
-    if before.customization and now.customization:
-        news += _work_news("customization", before.customization, now.customization)
-        if now.customization.trained and not before.customization.trained:
-            news.append((f"training done: {now.customization.customized_model}", "info"))
+    for old, new in zip(before.works, now.works, strict=True):
+        news += _work_news(new.kind, old, new)
     if now.failed and not before.failed and now.error:
         news.append((now.error, "error"))
     return news
 
 
-def _work_news(name: str, before: Work, now: Work) -> list[tuple[str, Literal["info", "warning", "error"]]]:
+def _work_news(name: str, before: Work, now: Work) -> list[tuple[str, Level]]:
     if before.status == now.status:
         return []
     match now.status:

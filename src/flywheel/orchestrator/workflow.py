@@ -89,7 +89,7 @@ def _process(run: Run, context: Context) -> Outcome:
 def _failed(run: Run, error: FlywheelError, context: Context) -> Outcome:
     if passing(error):
         trouble = troubled(run.trouble, error, context.clock())
-        if (context.clock() - trouble.since).total_seconds() < context.limits.retry_for_s:
+        if trouble.age(context.clock()) < context.limits.retry_for_s:
             if trouble.count == 1:
                 log.warning("step will be tried again", extra={"step": run.step, "error": str(error)})
                 run = run.noting(context.clock(), f"{run.step}: {error}; trying again", level="warning")
@@ -100,12 +100,10 @@ def _failed(run: Run, error: FlywheelError, context: Context) -> Outcome:
 def _give_up(run: Run, message: str, context: Context) -> Outcome:
     if run.step == "release":
         # What could not be released is said and left; holding the run open would not free it.
-        noted = run.noting(context.clock(), f"release: {message}", level="error")
         now = context.clock()
-        ended = noted.but(
-            step="finished", status=run.outcome or "failed", finished_at=now, error=run.error or message
-        )
-        return ended, DONE
+        noted = run.noting(now, f"release: {message}", level="error")
+        outcome = run.outcome or "failed"
+        return noted.but(step="finished", status=outcome, finished_at=now, error=run.error or message), DONE
     if run.step == "erase":
         log.warning("run deleted, but not all that it left", extra={"error": message})
         return None, DONE

@@ -32,6 +32,8 @@ Stage = Literal["waiting", "deploy", "work", "release", "done"]
 EvalType = Literal["base-eval", "icl-eval", "customized-eval"]
 WorkloadType = Literal["tool_calling", "generic"]
 
+Level = Literal["info", "warning", "error"]
+
 OPEN: frozenset[WorkStatus] = frozenset({"waiting", "running"})
 EVAL_FILE = "eval_data.jsonl"
 EVENTS_KEPT = 300
@@ -127,6 +129,10 @@ class Evaluation(Work):
     usage: dict[str, float] = {}
     failures: dict[str, int] = {}
 
+    @property
+    def kind(self) -> str:
+        return self.eval_type
+
 
 class Customization(Work):
     """One LoRA training of a candidate; its result is the adapter `customized_model`."""
@@ -141,6 +147,13 @@ class Customization(Work):
     val_loss: float | None = None
     eta_seconds: float | None = None
 
+    @property
+    def kind(self) -> str:
+        return "customization"
+
+
+AnyWork = Evaluation | Customization
+
 
 class Trouble(Value):
     """A passing failure that is being tried again: since when, how often, and what it says."""
@@ -148,6 +161,10 @@ class Trouble(Value):
     since: AwareDatetime
     count: int
     message: str
+
+    def age(self, at: datetime) -> float:
+        """Seconds since it began."""
+        return (at - self.since).total_seconds()
 
 
 class Candidate(Value):
@@ -182,9 +199,17 @@ class Candidate(Value):
     def evaluation(self, eval_type: EvalType) -> Evaluation | None:
         return next((e for e in self.evaluations if e.eval_type == eval_type), None)
 
-    def with_evaluation(self, evaluation: Evaluation) -> Candidate:
-        kept = tuple(evaluation if e.eval_type == evaluation.eval_type else e for e in self.evaluations)
-        return self.but(evaluations=kept)
+    @property
+    def works(self) -> tuple[AnyWork, ...]:
+        """Customization first: it takes longest."""
+        return (*([self.customization] if self.customization else []), *self.evaluations)
+
+    def with_work(self, work: AnyWork) -> Candidate:
+        """The candidate with this evaluation or customization in the place of the one of its kind."""
+        if isinstance(work, Evaluation):
+            others = self.evaluations
+            return self.but(evaluations=tuple(work if e.kind == work.kind else e for e in others))
+        return self.but(customization=work)
 
 
 class Decision(Value):
@@ -203,7 +228,7 @@ class Event(Value):
 
     at: AwareDatetime
     message: str
-    level: Literal["info", "warning", "error"] = "info"
+    level: Level = "info"
     candidate: str | None = None
 
 
@@ -265,7 +290,7 @@ class Run(Value):
         at: datetime,
         message: str,
         *,
-        level: Literal["info", "warning", "error"] = "info",
+        level: Level = "info",
         candidate: str | None = None,
     ) -> Run:
         event = Event(at=at, message=message, level=level, candidate=candidate)

@@ -1,0 +1,122 @@
+"""One evaluation of a candidate: a job at the evaluator, and its scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flywheel.nemo.evaluation import (
+    EvaluationJob,
+    EvaluationResult,
+    generic_job,
+    run_scores,
+    tool_calling_job,
+)
+from flywheel.orchestrator.context import Context
+from flywheel.orchestrator.errors import RemoteJobFailed
+from flywheel.orchestrator.judge import judge_model, judge_of
+from flywheel.orchestrator.remote import WAITING, cancelled, labels, progressed
+from flywheel.stores.runs.document import Candidate, Evaluation, Run, Score
+
+
+def evaluate(run: Run, candidate: Candidate, evaluation: Evaluation, context: Context) -> Evaluation:
+    """Start the evaluation if it can start, look at its job if it runs.
+
+    Raises RemoteJobFailed, RemoteJobStalled, and what the evaluator\'s client raises.
+    """
+    if not evaluation.open:
+        return evaluation
+    if evaluation.job_id is None:
+        return _start(run, candidate, evaluation, context)
+    job = context.services.evaluator.job(evaluation.job_id)
+    if job.status == "completed":
+        result = context.services.evaluator.results(evaluation.job_id)
+        return _scored(run, evaluation, result, context)
+    if job.status not in WAITING:
+        raise RemoteJobFailed("evaluation", job.id, job.status, job.status_details.message)
+    return progressed(evaluation, job.progress, f"evaluation job {job.id}", context)
+
+
+def _start(run: Run, candidate: Candidate, evaluation: Evaluation, context: Context) -> Evaluation:
+    model: str | None = candidate.model_name
+    url = run.eval_url(candidate, evaluation.eval_type)
+    if evaluation.eval_type == "customized-eval":
+        customization = candidate.customization
+        if customization is None or customization.status in ("failed", "cancelled", "skipped"):
+            return evaluation.but(status="skipped", error=None)
+        model = customization.customized_model if customization.status == "completed" else None
+    if url is None:
+        return evaluation.but(status="skipped")
+    if model is None:
+        return evaluation
+    job = _posted(run, candidate, evaluation, context)
+    if job is None:
+        settings = run.config.evaluation_config
+        build = tool_calling_job if run.workload_type == "tool_calling" else generic_job
+        body = build(
+            model=model,
+            files_url=url,
+            judge=judge_model(judge_of(run), context.environment),
+            parallelism=settings.parallelism,
+            request_timeout=int(settings.request_timeout),
+            max_tokens=settings.max_tokens,
+            namespace=context.namespace,
+            custom_fields=labels(run, candidate, evaluation.eval_type),
+        )
+        job = context.services.evaluator.create_job(body)
+    now = context.clock()
+    return evaluation.but(status="running", job_id=job.id, model=model, started_at=now, progressed_at=now)
+
+
+def _posted(run: Run, candidate: Candidate, evaluation: Evaluation, context: Context) -> EvaluationJob | None:
+    found = context.services.evaluator.jobs_with(labels(run, candidate, evaluation.eval_type))
+    return found[-1] if found else None
+
+
+def _scored(run: Run, evaluation: Evaluation, result: EvaluationResult, context: Context) -> Evaluation:
+    scores = run_scores(result)
+    if not scores:
+        raise RemoteJobFailed("evaluation", evaluation.job_id or "", "completed", "its result has no scores")
+    judged = {"tool_calling_correctness", "similarity"}
+    scorer = run.judge.model_name if run.judge else None
+    found: dict[str, Score] = {}
+    for name, score in scores.items():
+        interval = score.stats.confidence_interval if score.stats else None
+        found[name] = Score(
+            value=score.value,
+            n=score.stats.count if score.stats else None,
+            low=interval.low if interval else None,
+            high=interval.high if interval else None,
+            level=interval.level if interval else None,
+            method=interval.method if interval else None,
+            scorer=scorer if name in judged else None,
+        )
+    extra = result.custom_fields
+    return evaluation.but(
+        status="completed",
+        progress=100.0,
+        finished_at=context.clock(),
+        scores=found,
+        latency_ms=_numbers(extra.get("latency_ms")),
+        usage=_numbers(extra.get("usage")),
+        failures={k: int(v) for k, v in _numbers(extra.get("failures")).items()},
+    )
+
+
+def _numbers(found: Any) -> dict[str, float]:
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {str(k): v for k, v in pairs if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+def cancel_evaluation(run: Run, candidate: Candidate, evaluation: Evaluation, context: Context) -> Evaluation:
+    """Cancel the job, posted or not; the evaluation is closed when its job is seen to be over."""
+    evaluator = context.services.evaluator
+    job = (
+        evaluator.job(evaluation.job_id)
+        if evaluation.job_id
+        else _posted(run, candidate, evaluation, context)
+    )
+    if job is None or job.finished:
+        return cancelled(evaluation, context)
+    if job.status != "cancelling":
+        evaluator.cancel_job(job.id)
+    return evaluation.but(status="running", job_id=job.id)
