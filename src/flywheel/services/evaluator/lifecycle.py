@@ -137,7 +137,10 @@ class Jobs:
         if error is not None and not isinstance(error, EntityNotFound):
             log.error("evaluation broke", extra={"evaluation": job_id}, exc_info=error)
             reason = f"unforeseen {type(error).__name__}; the server's log has the details"
-            self._end(job_id, "failed", reason, self._so_far(job_id))
+            try:
+                self._end(job_id, "failed", reason, self._so_far(job_id))
+            except FlywheelError as trouble:  # The next start takes the job up again.
+                log.error("the end of an evaluation was not stored", extra={"reason": str(trouble)})  # noqa: TRY400
 
     def _complete(self, job_id: str, outcome: Outcome, progress: Progress) -> None:
         job = self._entities.get_by_id(JOBS, job_id)

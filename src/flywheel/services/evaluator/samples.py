@@ -13,6 +13,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,9 @@ class Samples:
                         os.fsync(file.fileno())
                         self._unsynced = 0
                 except OSError as error:
-                    file.truncate(end)
-                    if error.errno == errno.ENOSPC:
+                    with suppress(OSError):
+                        file.truncate(end)
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT):
                         raise StorageFull(f"a sample of {self.path.parent.name}") from error
                     raise
 
