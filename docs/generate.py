@@ -90,7 +90,7 @@ def _command(command: Any, path: str) -> list[str]:
         lines += ["", "| parameter | default | meaning |", "|---|---|---|"]
     for parameter in parameters:
         if parameter.param_type_name == "argument":
-            names = parameter.human_readable_name
+            names = (parameter.metavar or parameter.name).upper()
         else:
             names = ", ".join([*parameter.opts, *parameter.secondary_opts])
         shown = parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
