@@ -253,3 +253,10 @@ def test_metadata_survives_export(shell: Shell) -> None:
     EmbeddedLogStore(shell.data / "records.sqlite").add([record(conversation="c1", at=1.5)])
     told = json.loads(shell("export").stdout)
     assert (told["metadata"], told["timestamp"]) == ({"conversation_id": "c1"}, 1.5)
+
+
+def test_what_strangers_wrote_does_not_reach_the_terminal_as_commands(shell: Shell) -> None:
+    EmbeddedLogStore(shell.data / "records.sqlite").add([record("\x1b]0;owned\x07 [bold]hi[/bold]")])
+    told = shell("list").stdout
+    assert "\x1b" not in told
+    assert "[bold]hi[/bold]" in told

@@ -39,8 +39,15 @@ def table(
     for number, column in enumerate(columns):
         made.add_column(column, justify="left" if number < right else "right", no_wrap=number == 0)
     for row in rows:
-        made.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        made.add_row(*(escape("" if cell is None else printable(str(cell))) for cell in row))
     return made
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey; records hold whatever strangers wrote."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in text
+    )
 
 
 def duration(seconds: float | None) -> str:
