@@ -192,9 +192,9 @@ class SimilarityConfig(Block):
     """Choice of in-context examples by likeness to the request."""
 
     relevance_ratio: float = Field(0.7, ge=0, le=1)
-    """1 takes the most similar only; lower values trade likeness for variety of tools."""
+    """1 takes the most similar only; lower values trade likeness for variety."""
     embedding_nim: NimConfig | None = None
-    """The model that embeds; null: character n-grams stand in."""
+    """The blueprint's embedding model. Not asked yet: character n-grams stand in; the data set says so."""
 
 
 class IclConfig(Block):
@@ -300,7 +300,7 @@ class ProcessRuntimeConfig(Block):
 
 
 class Pricing(Block):
-    """What answers cost, for the comparison; in one currency of your choice."""
+    """What answers cost, in one currency of your choice; kept for the comparison of a later version."""
 
     teacher_input_per_million: float | None = Field(None, ge=0)
     """Price of a million prompt tokens of the teacher."""

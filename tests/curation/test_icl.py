@@ -39,7 +39,7 @@ def test_examples_are_real_messages_after_the_system_message() -> None:
     (made_call,) = made["tool_calls"]
     assert made_call["function"] == {"name": "track_order", "arguments": '{"order": "0"}'}
     assert (told["role"], told["tool_call_id"]) == ("tool", made_call["id"])
-    assert row["icl"] == {"examples": ["chat-0"], "enough": True}
+    assert row["icl"] == {"examples": ["chat-0"], "enough": True, "selection": "uniform_distribution"}
 
 
 def test_every_call_has_an_id_of_its_own() -> None:
@@ -54,6 +54,16 @@ def test_sets_of_calls_are_drawn_uniformly_with_no_call_among_them() -> None:
     kinds = Counter(name.split("-")[0] for row in rows(max_examples=1) for name in row["icl"]["examples"])
     assert set(kinds) == {"chat", "find", "talk"}
     assert min(kinds.values()) > 10
+
+
+def test_by_likeness_the_nearest_question_comes_first_and_the_way_of_choosing_is_named() -> None:
+    asked = request(user("please find shoe 7"))
+    (row,) = rows([record(asked)], example_selection="semantic_similarity", max_examples=1)
+    assert row["icl"] == {
+        "examples": ["find-7"],
+        "enough": True,
+        "selection": "semantic_similarity: character n-grams (TF-IDF)",
+    }
 
 
 def test_three_examples_show_three_kinds() -> None:
@@ -81,7 +91,7 @@ def test_the_prompt_fits_the_room() -> None:
 def test_no_room_no_examples_and_that_is_said() -> None:
     for row in rows(max_context_length=11):
         assert row["request"]["messages"][0]["content"].startswith("test")
-        assert row["icl"] == {"examples": [], "enough": False}
+        assert row["icl"] == {"examples": [], "enough": False, "selection": "uniform_distribution"}
 
 
 def test_the_whole_is_counted_again_where_it_takes_more_than_its_parts() -> None:

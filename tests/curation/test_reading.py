@@ -182,6 +182,7 @@ def test_the_time_of_the_response_stands_in() -> None:
         (json.dumps(line()).encode("utf-16"), "binary_source"),
         (b"\x1f\x8b garbage after the magic bytes", "corrupt_gzip"),
     ],
+    ids=["nothing", "blank", "packed nothing", "binary", "utf-16", "no gzip"],
 )
 def test_a_source_that_cannot_be_read_gives_one_message(data: bytes, reason: str) -> None:
     records, rejected, _ = read_all(data)

@@ -2,13 +2,15 @@
 
 Examples are real messages (user, assistant with its call, the call's result, …) in front of the request's
 own, after its system message. They come from the pool of the train part, never from the holdout. For every
-request they are drawn anew, by the seed and the request, uniformly over the sets of tools that their answers
-call (no call is one of them), among those whose calls the request offers. A last call has no result in the
-log where the conversation ends with it; it gets a neutral one, because servers refuse a call without.
+request they are chosen anew among those whose calls it offers: drawn by the seed, uniformly over the sets of
+tools that the answers call (no call is one of them), or by likeness of the last user message. A last call has
+no result in the log where the conversation ends with it; it gets a neutral one, because servers refuse a call
+without.
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +19,8 @@ from typing import Any
 
 from flywheel.config import IclConfig
 from flywheel.curation.rows import Row, answer_of, clean_messages, eval_rows
+from flywheel.curation.similarity import NAME as SIMILARITY
+from flywheel.curation.similarity import TextIndex
 from flywheel.models import Record
 
 CountTokens = Callable[[list[Row], list[Row] | None], int]
@@ -30,6 +34,8 @@ _SYSTEM = ("system", "developer")
 class _Example:
     name: str
     messages: tuple[Row, ...]
+    asked: str
+    """Its last user message."""
     called: frozenset[str]
     tokens: int
     """Roughly: what the example takes on its own."""
@@ -50,21 +56,18 @@ def icl_rows(
     than `min_examples` do, `icl.enough` is false. The request itself is never shortened.
     """
     room = icl.max_context_length - icl.reserved_tokens
-    by_calls: defaultdict[frozenset[str], list[_Example]] = defaultdict(list)
-    for record in pool:
-        example = _example(record, count_tokens)
-        if example.tokens <= room:
-            by_calls[example.called].append(example)
+    examples = [e for e in (_example(record, count_tokens) for record in pool) if e.tokens <= room]
+    choose = (
+        _Likeness(examples, icl) if icl.example_selection == "semantic_similarity" else _Draw(examples, seed)
+    )
     for row in eval_rows(eval_records, parse_function_arguments=parse_function_arguments):
         request = row["request"]
         tools = request.get("tools")
         offered = {tool["function"]["name"] for tool in tools or ()}
-        choice = random.Random(f"{seed}/{row['name']}")  # noqa: S311  A draw that can be repeated.
-        drawn = _drawn({called: each for called, each in by_calls.items() if called <= offered}, choice)
         own: list[Row] = request["messages"]
         free = room - count_tokens(own, tools)
         chosen: list[_Example] = []
-        for example in drawn:
+        for example in choose.best(row["name"], own, offered):
             if len(chosen) == icl.max_examples:
                 break
             if example.tokens <= free:
@@ -78,6 +81,7 @@ def icl_rows(
         row["icl"] = {
             "examples": [example.name for example in chosen],
             "enough": len(chosen) >= icl.min_examples,
+            "selection": choose.name,
         }
         yield row
 
@@ -90,19 +94,52 @@ def _example(record: Record, count_tokens: CountTokens) -> _Example:
     return _Example(
         name=record.name,
         messages=tuple(messages),
+        asked=_asked(messages),
         called=frozenset(call["function"]["name"] for call in calls),
         tokens=count_tokens(messages, None),
     )
 
 
-def _drawn(by_calls: dict[frozenset[str], list[_Example]], choice: random.Random) -> Iterator[_Example]:
-    """All examples, in random order, one from every set of calls before the second one of any."""
-    left = {called: choice.sample(examples, len(examples)) for called, examples in by_calls.items()}
-    while left:
-        for called in choice.sample(sorted(left, key=sorted), len(left)):
-            yield left[called].pop()
-            if not left[called]:
-                del left[called]
+class _Draw:
+    """Examples in random order, one from every set of calls before the second one of any."""
+
+    name = "uniform_distribution"
+
+    def __init__(self, examples: Sequence[_Example], seed: int | None) -> None:
+        self._seed = seed
+        self._by_calls: defaultdict[frozenset[str], list[_Example]] = defaultdict(list)
+        for example in examples:
+            self._by_calls[example.called].append(example)
+
+    def best(self, row: str, own: Sequence[Row], offered: set[str]) -> Iterator[_Example]:
+        choice = random.Random(f"{self._seed}/{row}")  # noqa: S311  A draw that can be repeated.
+        usable = {called: examples for called, examples in self._by_calls.items() if called <= offered}
+        left = {called: choice.sample(examples, len(examples)) for called, examples in usable.items()}
+        while left:
+            for called in choice.sample(sorted(left, key=sorted), len(left)):
+                yield left[called].pop()
+                if not left[called]:
+                    del left[called]
+
+
+class _Likeness:
+    """Examples by the likeness of what was asked, without near repeats."""
+
+    name = f"semantic_similarity: {SIMILARITY}"
+
+    def __init__(self, examples: Sequence[_Example], icl: IclConfig) -> None:
+        self._examples = examples
+        self._ratio = icl.similarity_config.relevance_ratio
+        self._index = TextIndex([example.asked for example in examples])
+
+    def best(self, row: str, own: Sequence[Row], offered: set[str]) -> Iterator[_Example]:
+        numbers = self._index.by_relevance(_asked(own), self._ratio)
+        return (self._examples[n] for n in numbers if self._examples[n].called <= offered)
+
+
+def _asked(messages: Sequence[Row]) -> str:
+    content = next((m.get("content") for m in reversed(messages) if m["role"] == "user"), "")
+    return content if isinstance(content, str) else json.dumps(content)
 
 
 def _with_examples(own: list[Row], examples: Sequence[_Example]) -> list[Row]:
