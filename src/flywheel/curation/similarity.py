@@ -41,7 +41,7 @@ class TextIndex:
         return found
 
     def by_relevance(self, query: str, relevance_ratio: float) -> Iterator[int]:
-        """Numbers of the texts, best first: `relevance_ratio` weighs likeness to the query against repeats."""
+        """Numbers of the texts, best first; the ratio weighs likeness to the query against repeats."""
         relevance = self.likeness(query)
         repeats = [0.0] * len(relevance)
         left = set(range(len(relevance)))
