@@ -109,6 +109,7 @@ def test_many_bad_lines_are_counted_not_listed(shell: Shell) -> None:
         (b"timestamp,workload\n1,2\n", "is not JSON"),
         (gzip.compress(b""), "is empty"),
     ],
+    ids=["nothing", "binary", "csv", "packed nothing"],
 )
 def test_a_file_without_any_record_fails_with_one_message(shell: Shell, content: bytes, message: str) -> None:
     result = shell("import", shell.file("log", content))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,15 @@ def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
     assert EmbeddedLogStore(tmp_path / "r").add(tracking(n) for n in range(3_000)).duplicates == min(
         kept, 3_000
     )
+
+
+def test_many_open_a_new_store_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda number: _with_one(tmp_path / "r", number), range(16)))
+    assert {store.count() for store in stores} == {16}
+
+
+def _with_one(path: Path, number: int) -> EmbeddedLogStore:
+    store = EmbeddedLogStore(path)
+    store.add([tracking(number)])
+    return store

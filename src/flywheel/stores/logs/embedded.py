@@ -156,14 +156,17 @@ class EmbeddedLogStore:
         """Nothing stays open between calls; here because other stores have something to close."""
 
     def _create(self, db: sqlite3.Connection) -> None:
-        if db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]:
-            raise LogStoreDamaged(str(self.path), "it is an SQLite file of another program")
-        db.execute("PRAGMA journal_mode = WAL")
         db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:  # Not made by another process just now.
+        made = (
+            db.execute("PRAGMA application_id").fetchone()[0] == _APPLICATION_ID
+        )  # By another process, now.
+        if not made:
+            if db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]:
+                raise LogStoreDamaged(str(self.path), "it is an SQLite file of another program")
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
         db.execute("COMMIT")
+        db.execute("PRAGMA journal_mode = WAL")
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
