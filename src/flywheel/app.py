@@ -177,9 +177,9 @@ def create_app(
         loop = Loop(context, workers=settings.wakeups.workers)
         api_routers.append(jobs_router(context, loop.wake))
         parts.append(Part("runs", "", "SQLite", stop=runs.close))
-        parts.append(
-            Part("orchestrator", addresses.api, f"{len(settings.nims)} candidates", loop.start, loop.stop)
-        )
+        candidates = f"candidates: {', '.join(nim.model_name for nim in settings.nims) or 'none'}"
+        stop = _in_turn(loop.stop, services.close)
+        parts.append(Part("orchestrator", addresses.api, candidates, loop.start, stop))
 
     flywheel = Flywheel(
         api=make_app("Flywheel", "problem", api_routers),
@@ -226,6 +226,14 @@ def _served(nim: NimConfig) -> ServedModel:
 def _judge(settings: Settings) -> str:
     judge = settings.llm_judge_config
     return f"judge {judge.model_name}" if judge and judge.url else "text-matcher (no judge model configured)"
+
+
+def _in_turn(*steps: Callable[[], object]) -> Callable[[], None]:
+    def run() -> None:
+        for step in steps:
+            step()
+
+    return run
 
 
 def _gpus(configured: int | None) -> tuple[str, ...]:
