@@ -35,7 +35,9 @@ def start() -> Iterator[Start]:
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def told(folder: Path) -> list[dict[str, Any]]:
@@ -115,7 +117,6 @@ def test_it_ends_when_its_parent_lets_go(start: Start, spec_of: Any, tmp_path: P
     wait_for("started", 0, tmp_path, process)
     assert process.stdin is not None
     process.stdin.close()
-    process.stdin = None
     process.wait(timeout=20)
     assert process.returncode == 143
 

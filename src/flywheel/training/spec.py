@@ -74,7 +74,7 @@ class TrainingSpec(_Lenient):
     max_seq_length: int = Field(2048, ge=8)
     """In tokens. Rows that are longer are left out and counted: one cut in half teaches wrong things."""
     precision: str | None = "auto"
-    """"auto" and the bf16 ones use bf16 where a GPU has it, and fp32 on a CPU."""
+    """A wish: half precision is used where the hardware has it natively; "fp32" is always possible."""
     micro_batch_size: int | None = Field(None, ge=1)
     """Rows per device at once; the rest of batch_size is accumulated. None: batch_size / devices."""
     hyperparameters: Hyperparameters = Hyperparameters()

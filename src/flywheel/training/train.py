@@ -58,7 +58,8 @@ def train(spec: TrainingSpec, progress: Progress) -> bool:
     transformers_logging.disable_progress_bar()
     torch.manual_seed(seed)
 
-    tokenizer, model = _load(spec)
+    arithmetic = _arithmetic(spec.precision or "auto")
+    tokenizer, model = _load(spec, arithmetic)
     training = read_examples(spec.train, tokenizer, spec.max_seq_length)
     validation = read_examples(spec.validation, tokenizer, spec.max_seq_length)
     if not training.kept:
@@ -83,7 +84,8 @@ def train(spec: TrainingSpec, progress: Progress) -> bool:
         per_device_eval_batch_size=max(per_device, 16),
         gradient_accumulation_steps=accumulation,
         **_schedule(asked, steps),
-        **_precision(model),
+        bf16=arithmetic is torch.bfloat16,
+        fp16=arithmetic is torch.float16,
         logging_steps=min(asked.log_every_n_steps or 10, max(1, steps // PROGRESS_EVENTS)),
         # When to check and to save is decided by `Reporter`; these only say that both will happen.
         eval_strategy="steps" if to_check else "no",
@@ -127,7 +129,7 @@ def train(spec: TrainingSpec, progress: Progress) -> bool:
         validation_rows_left_out=dict(validation.left_out),
         tokens=tokens,
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
+        arithmetic=str(arithmetic).removeprefix("torch."),
         device=str(settings.device),
     )
 
@@ -261,7 +263,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         step, last = state.global_step, state.global_step >= state.max_steps
         within = step % self._steps_per_epoch
         due = last or within == 0 or int(within / self._check_every) > int((within - 1) / self._check_every)
-        control.should_evaluate = due and args.eval_strategy != "no" and not self.stopped
+        control.should_evaluate = due and args.eval_strategy != "no"
         control.should_save = due or self.stopped
         control.should_training_stop = control.should_training_stop or self.stopped
 
@@ -337,7 +339,9 @@ def _last_complete(checkpoints: Path, rank: int) -> Path | None:
     return None
 
 
-def _load(spec: TrainingSpec) -> tuple[Any, PreTrainedModel]:
+def _load(spec: TrainingSpec, arithmetic: torch.dtype) -> tuple[Any, PreTrainedModel]:
+    # On a CPU memory is cheap and a cast per product is not felt: weights stay whole.
+    stored = arithmetic if torch.cuda.is_available() else torch.float32
     folder = Path(spec.model)
     local = folder.is_dir()
     if not local and (spec.model.startswith(("/", ".", "~")) or spec.model.count("/") != 1):
@@ -347,22 +351,24 @@ def _load(spec: TrainingSpec) -> tuple[Any, PreTrainedModel]:
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
             raise ModelUnusable(spec.model, f"{type(config).__name__} is not a causal language model's")
         tokenizer = AutoTokenizer.from_pretrained(spec.model, local_files_only=local)
-        model = AutoModelForCausalLM.from_pretrained(
-            spec.model, dtype=_dtype(spec.precision or "auto"), local_files_only=local
-        )
+        model = AutoModelForCausalLM.from_pretrained(spec.model, dtype=stored, local_files_only=local)
     except (OSError, ValueError, KeyError) as error:
         raise ModelUnusable(spec.model, str(error).strip().splitlines()[0]) from error
     model.config.use_cache = False
     return tokenizer, model
 
 
-def _dtype(precision: str) -> torch.dtype:
-    """What the hardware has of what was asked: half precision on a GPU, always single on a CPU."""
-    if not torch.cuda.is_available() or precision == "fp32":
+def _arithmetic(precision: str) -> torch.dtype:
+    """What the hardware has of what was asked: half precision where it is native, else single."""
+    if precision == "fp32":
         return torch.float32
-    if precision == "fp16":
-        return torch.float16
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if torch.cuda.is_available():
+        if precision == "fp16":
+            return torch.float16
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    features: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    native = features.get("avx512_bf16") or features.get("amx_bf16") or features.get("bf16")
+    return torch.bfloat16 if native else torch.float32
 
 
 def _with_adapter(model: PreTrainedModel, lora: Lora, spec: TrainingSpec) -> Any:
@@ -400,11 +406,6 @@ def _schedule(asked: Hyperparameters, steps: int) -> dict[str, Any]:
         "lr_scheduler_kwargs": {} if flat else {"min_lr": lowest},
         "warmup_steps": min(steps // 20 if asked.warmup_steps is None else asked.warmup_steps, steps),
     }
-
-
-def _precision(model: Any) -> dict[str, bool]:
-    dtype = next(model.parameters()).dtype
-    return {"bf16": dtype is torch.bfloat16, "fp16": dtype is torch.float16}
 
 
 def _check_every(asked: Hyperparameters, steps_per_epoch: int) -> float:
