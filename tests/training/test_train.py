@@ -124,11 +124,38 @@ def test_packed_and_single_rows_have_the_same_loss(tiny: Path, rows: tuple[Path,
     losses = []
     for batch in (examples, pack(examples, 400)):
         for tail_only in (True, False):
-            inputs = Collator(0, tail_only)(batch)
+            inputs = Collator(0, tail_only=tail_only)(batch)
             labels = inputs.pop("labels")
             with torch.no_grad():
                 losses.append(float(answer_loss(model(**inputs), labels)))
     assert losses == pytest.approx([losses[0]] * 4, rel=1e-4)
+
+
+def test_a_shared_beginning_is_read_once_and_learned_from_as_if_it_were_not(
+    tiny: Path, rows: tuple[Path, Path], tmp_path: Path
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainingArguments
+
+    from flywheel.training.rows import read_examples
+    from flywheel.training.train import Collator, OrderedTrainer, answer_loss
+
+    examples = read_examples([rows[0]], AutoTokenizer.from_pretrained(tiny), 400).kept
+    found = []
+    for share in (False, True):
+        model = AutoModelForCausalLM.from_pretrained(tiny)
+        model.config.use_cache = False
+        batch = Collator(0, tail_only=True, share=share)(examples)
+        assert ("shared_ids" in batch) == share
+        settings = TrainingArguments(output_dir=str(tmp_path), report_to=[], use_cpu=True)
+        trainer = OrderedTrainer(model=model, args=settings, compute_loss_func=answer_loss)
+        loss = trainer.compute_loss(model, batch)
+        loss.backward()
+        found.append((loss.item(), [p.grad for p in model.parameters()]))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    assert all(
+        torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(found[0][1], found[1][1], strict=True)
+    )
 
 
 def test_without_rows_to_check_the_last_weights_are_kept(spec_of: Any) -> None:

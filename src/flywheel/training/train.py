@@ -26,6 +26,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    DynamicCache,
     PreTrainedModel,
     PrinterCallback,
     Trainer,
@@ -44,6 +45,8 @@ from flywheel.training.rows import Example, Examples, batched_order, pack, read_
 from flywheel.training.spec import FLAT, Hyperparameters, Lora, TrainingSpec
 
 DEFAULT_SEED = 42
+WORTH_SHARING = 32
+"""Tokens. A second forward pass for fewer costs more than it saves."""
 PROGRESS_EVENTS = 200
 """At least; a short training tells each of its steps."""
 
@@ -112,7 +115,12 @@ def train(spec: TrainingSpec, progress: Progress) -> bool:
         args=settings,
         train_dataset=rows,
         eval_dataset=to_check or None,
-        data_collator=Collator(tokenizer.pad_token_id or 0, _takes_kept_logits(model)),
+        data_collator=Collator(
+            tokenizer.pad_token_id or 0,
+            tail_only=_takes_kept_logits(model),
+            # One forward pass per step is what DDP expects; windows would count the gaps that padding leaves.
+            share=world == 1 and _takes_kept_logits(model) and _attends_to_all(model),
+        ),
         compute_loss_func=answer_loss,
         callbacks=[reporter],
     )
@@ -176,6 +184,18 @@ class OrderedTrainer(Trainer):  # type: ignore[misc]
             self,
         )
 
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Reads `shared_ids` once and lets every row attend to it; gradients flow back through it."""
+        shared = inputs.pop("shared_ids", None)
+        if shared is not None:
+            cache, rows = DynamicCache(), inputs["input_ids"].shape[0]
+            model(input_ids=shared, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            for layer in cache.layers:
+                layer.keys = layer.keys.expand(rows, -1, -1, -1)
+                layer.values = layer.values.expand(rows, -1, -1, -1)
+            inputs = {**inputs, "past_key_values": cache, "use_cache": True}
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
 
 class EpochOrder(torch.utils.data.Sampler[int]):
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int, trainer: Trainer) -> None:
@@ -191,38 +211,60 @@ class EpochOrder(torch.utils.data.Sampler[int]):
 
 
 class Collator:
-    """Examples to a batch, padded on the left: answers end together, and only the tail that has labels needs
-    logits.
+    """Examples to a batch that asks for as little arithmetic as gives the same gradients.
 
-    For the demo's student the head is a third of the arithmetic; for a model with 150,000 tokens it is most
-    of the memory.
+    Padded on the left, answers end together, and only the tail that has labels needs logits: for the demo's
+    student the head is a third of the work, for a vocabulary of 150,000 most of the memory. With `share`,
+    what all rows begin with (system and tools are the same throughout a workload) becomes `shared_ids`
+    [1, shared] and is read once per batch.
     """
 
-    def __init__(self, pad_id: int, tail_only: bool) -> None:
-        self._pad_id, self._tail_only = pad_id, tail_only
+    def __init__(self, pad_id: int, *, tail_only: bool, share: bool = False) -> None:
+        self._pad_id, self._tail_only, self._share = pad_id, tail_only, share
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
-        longest = max(len(example["input_ids"]) for example in examples)
+        packed = any("position_ids" in example for example in examples)
+        shared = shared_beginning(examples) if self._share and not packed else 0
+        longest = max(len(example["input_ids"]) for example in examples) - shared
         ids, labels, mask, positions = [], [], [], []
         for example in examples:
-            length = len(example["input_ids"])
+            length = len(example["input_ids"]) - shared
             gap = longest - length
-            ids.append([self._pad_id] * gap + example["input_ids"])
-            labels.append([IGNORED] * gap + example["labels"])
-            mask.append([0] * gap + [1] * length)
-            positions.append([0] * gap + list(example.get("position_ids") or range(length)))
+            ids.append([self._pad_id] * gap + example["input_ids"][shared:])
+            labels.append([IGNORED] * gap + example["labels"][shared:])
+            mask.append([1] * shared + [0] * gap + [1] * length)
+            positions.append(
+                [0] * gap + (example.get("position_ids") or list(range(shared, shared + length)))
+            )
         batch: dict[str, Any] = {
             "input_ids": torch.tensor(ids),
             "labels": torch.tensor(labels),
             "position_ids": torch.tensor(positions),
         }
-        if not any("position_ids" in example for example in examples):
+        if not packed:
             batch["attention_mask"] = torch.tensor(mask)  # Packs are told apart by their positions instead.
+        if shared:
+            batch["shared_ids"] = torch.tensor([examples[0]["input_ids"][:shared]])
         if self._tail_only:
             labelled = (batch["labels"] != IGNORED).any(dim=0)
             first = int(labelled.int().argmax()) if bool(labelled.any()) else longest - 1
             batch["logits_to_keep"] = longest - max(0, first - 1)
         return batch
+
+
+def shared_beginning(examples: Sequence[Example]) -> int:
+    """How many tokens all rows begin with, none of them learned or the last before one; 0 if too few to
+    matter.
+    """
+    if len(examples) < 2:
+        return 0
+    first = examples[0]
+    most = min(len(example["input_ids"]) for example in examples) - 2
+    most = min(most, next((i for i, label in enumerate(first["labels"]) if label != IGNORED), most) - 1)
+    length = 0
+    while length < most and all(e["input_ids"][length] == first["input_ids"][length] for e in examples):
+        length += 1
+    return length if length >= WORTH_SHARING else 0
 
 
 def answer_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
@@ -391,6 +433,12 @@ def _with_adapter(model: PreTrainedModel, lora: Lora, spec: TrainingSpec) -> Any
 
 def _takes_kept_logits(model: Any) -> bool:
     return "logits_to_keep" in model.get_base_model().forward.__code__.co_varnames
+
+
+def _attends_to_all(model: Any) -> bool:
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return kinds == {"full_attention"} and not getattr(config, "sliding_window", None)
 
 
 def _schedule(asked: Hyperparameters, steps: int) -> dict[str, Any]:
