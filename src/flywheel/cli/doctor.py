@@ -77,7 +77,8 @@ def examine(data: Path, config: Path | None) -> Iterator[Finding]:
         settings = load_settings(
             config or (default if (default := Path("config/config.yaml")).is_file() else None)
         )
-        yield Finding("configuration", True, f"{len(settings.nims)} candidates")
+        names = ", ".join(nim.model_name for nim in settings.nims)
+        yield Finding("configuration", True, f"candidates: {names or 'none'}")
     except FlywheelError as error:
         yield Finding("configuration", False, str(error), "correct the file")
     if settings:
