@@ -23,7 +23,6 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
     │   └── StorageFull              507  the disk took no more; nothing was half-written
     └── UpstreamError                502  a server that we called failed or answered nonsense
         ├── HubError                 502  a hub failed or could not be reached
-        ├── EvaluationCallFailed     502  the evaluator refused, failed or could not be reached
         └── ChatError                502  a model behind the OpenAI protocol gave no answer
             ├── ChatUnreachable           no connection
             ├── ChatTimeout               no answer in time
@@ -82,17 +81,6 @@ class StorageFull(Unavailable):
 class UpstreamError(FlywheelError):
     status = 502
     code = "upstream"
-
-
-class EvaluationCallFailed(UpstreamError):
-    """`http_status` is None where no answer came."""
-
-    code = "evaluation_call_failed"
-
-    def __init__(self, method: str, url: str, http_status: int | None, detail: str) -> None:
-        self.method, self.url, self.http_status, self.detail = method, url, http_status, detail
-        answer = "no answer" if http_status is None else f"answered {http_status}"
-        super().__init__(f"{method} {url}: {answer}: {detail}")
 
 
 class ChatError(UpstreamError):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from flywheel.errors import EvaluationCallFailed
+from flywheel.nemo.calls import ServiceCallFailed
 from flywheel.nemo.evaluation import (
     EvaluationClient,
     EvaluationJob,
@@ -46,16 +46,16 @@ def test_posting_is_repeated_only_if_it_never_left() -> None:
         raise httpx.ReadError("gone")
 
     seen.clear()
-    with pytest.raises(EvaluationCallFailed, match=r"POST http://nemo\.test/v1/evaluation/jobs: no answer"):
+    with pytest.raises(ServiceCallFailed, match=r"POST http://nemo\.test/v1/evaluation/jobs: no answer"):
         client(break_off).create_job({})
     assert len(seen) == 1
 
 
 def test_errors_name_the_call_and_what_was_answered() -> None:
-    with pytest.raises(EvaluationCallFailed, match=r"answered 422: .*tasks: names no task") as failure:
+    with pytest.raises(ServiceCallFailed, match=r"status 422: .*tasks: names no task") as failure:
         client(lambda request: httpx.Response(422, json={"detail": "tasks: names no task"})).create_job({})
-    assert failure.value.http_status == 422
-    with pytest.raises(EvaluationCallFailed, match="not JSON"):
+    assert failure.value.upstream_status == 422
+    with pytest.raises(ServiceCallFailed, match="not JSON"):
         client(lambda request: httpx.Response(200, text="<html>")).job("eval-1")
 
 

@@ -61,6 +61,10 @@ class Caller:
             url = str(response.url)
             raise ServiceCallFailed(method, url, response.status_code, "the answer is not JSON") from error
 
+    def bytes(self, method: str, path: str, fine: frozenset[int] = frozenset()) -> bytes:
+        """The answer as it came, of a call without a body. Raises ServiceCallFailed."""
+        return self._send(method, path, None, None, fine).content
+
     def close(self) -> None:
         self._http.close()
 

@@ -7,14 +7,13 @@ samples' page) is optional in every model: a real NeMo evaluator does not send i
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from flywheel.errors import EvaluationCallFailed
+from flywheel.nemo.calls import Caller
 
 TOOL_TASK: Final = "custom-tool-calling"
 TEXT_TASK: Final = "llm-as-judge"
@@ -319,100 +318,49 @@ def _job(
 
 # The client
 
-_RETRIED: Final = frozenset({429, 502, 503, 504})
-
 
 class EvaluationClient:
-    """One evaluator. Sync; reads are repeated on passing trouble, posts only where they never left."""
+    """One evaluator. Sync; reads are repeated on passing trouble. Raises ServiceCallFailed."""
 
     def __init__(
-        self,
-        base_url: str,
-        transport: httpx.BaseTransport | None = None,
-        timeout: float = 30,
-        retries: int = 3,
+        self, base_url: str, transport: httpx.BaseTransport | None = None, timeout: float = 30
     ) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._http = httpx.Client(transport=transport, timeout=timeout)
-        self._retries = retries
+        self._call = Caller(base_url, transport, timeout)
 
     def close(self) -> None:
-        self._http.close()
+        self._call.close()
 
     def create_job(self, body: Mapping[str, Any]) -> EvaluationJob:
-        return EvaluationJob.model_validate(self._json("POST", "/v1/evaluation/jobs", body))
+        return EvaluationJob.model_validate(self._call.json("POST", "/v1/evaluation/jobs", dict(body)))
 
     def job(self, job_id: str) -> EvaluationJob:
-        return EvaluationJob.model_validate(self._json("GET", f"/v1/evaluation/jobs/{job_id}"))
+        return EvaluationJob.model_validate(self._call.json("GET", f"/v1/evaluation/jobs/{job_id}"))
 
     def jobs_with(self, custom_fields: Mapping[str, str]) -> list[EvaluationJob]:
         """The jobs posted with these custom fields, newest first: how a restarted run finds its own."""
         query = {f"filter[custom_fields][{key}]": value for key, value in custom_fields.items()}
         query |= {"page_size": "100", "sort": "-created_at"}
-        page = self._json("GET", "/v1/evaluation/jobs", query=query)
+        page = self._call.json("GET", "/v1/evaluation/jobs", query=query)
         jobs = [EvaluationJob.model_validate(document) for document in page.get("data", [])]
         return [job for job in jobs if custom_fields.items() <= job.custom_fields.items()]
 
     def results(self, job_id: str) -> EvaluationResult:
-        return EvaluationResult.model_validate(self._json("GET", f"/v1/evaluation/jobs/{job_id}/results"))
+        found = self._call.json("GET", f"/v1/evaluation/jobs/{job_id}/results")
+        return EvaluationResult.model_validate(found)
 
     def download_results(self, job_id: str) -> bytes:
         """The ZIP with `results.json`, every sample with its scores."""
-        return self._send("GET", f"/v1/evaluation/jobs/{job_id}/download-results").content
+        return self._call.bytes("GET", f"/v1/evaluation/jobs/{job_id}/download-results")
 
     def samples(self, job_id: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Ours: a page of the samples scored so far, asked for as any list is."""
-        found: dict[str, Any] = self._json("GET", f"/v1/evaluation/jobs/{job_id}/samples", query=query)
+        found: dict[str, Any] = self._call.json("GET", f"/v1/evaluation/jobs/{job_id}/samples", query=query)
         return found
 
     def cancel_job(self, job_id: str) -> None:
         """Cancel; a job that has finished, or is not there, is left as it is."""
-        self._send("POST", f"/v1/evaluation/jobs/{job_id}/cancel", fine=frozenset({404, 409}))
+        self._call.bytes("POST", f"/v1/evaluation/jobs/{job_id}/cancel", fine=frozenset({404, 409}))
 
     def delete_job(self, job_id: str) -> None:
         """Delete the job, its samples and its result; absent is fine."""
-        self._send("DELETE", f"/v1/evaluation/jobs/{job_id}", fine=frozenset({404}))
-
-    def _json(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        query: Mapping[str, str] | None = None,
-    ) -> Any:
-        response = self._send(method, path, body, query)
-        try:
-            return response.json()
-        except ValueError as error:
-            raise EvaluationCallFailed(method, str(response.url), response.status_code, "not JSON") from error
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-        query: Mapping[str, str] | None = None,
-        fine: frozenset[int] = frozenset(),
-    ) -> httpx.Response:
-        url = self._base_url + path
-        for left in reversed(range(self._retries + 1)):
-            try:
-                response = self._http.request(method, url, json=body, params=query)
-            except httpx.TransportError as error:
-                never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                if left and (method != "POST" or never_left):
-                    time.sleep(_pause(self._retries - left))
-                    continue
-                raise EvaluationCallFailed(method, url, None, f"{type(error).__name__}: {error}") from error
-            if response.is_success or response.status_code in fine:
-                return response
-            if left and response.status_code in _RETRIED and method != "POST":
-                time.sleep(_pause(self._retries - left))
-                continue
-            raise EvaluationCallFailed(method, url, response.status_code, response.text[:2000])
-        raise AssertionError("unreachable: the last try returns or raises")
-
-
-def _pause(tries: int) -> float:
-    """Seconds before the next try: 0.2, 0.4, 0.8, at most 5."""
-    return float(min(5.0, 0.2 * 2**tries))
+        self._call.bytes("DELETE", f"/v1/evaluation/jobs/{job_id}", fine=frozenset({404}))

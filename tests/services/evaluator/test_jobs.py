@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flywheel.errors import EvaluationCallFailed
 from flywheel.fake_chat import Reply
+from flywheel.nemo.calls import ServiceCallFailed
 from flywheel.nemo.evaluation import generic_job, run_scores, tool_calling_job
 from flywheel.services.evaluator.lifecycle import JOBS
 from flywheel.stores.entities import Entities
@@ -155,7 +155,7 @@ def test_a_dead_model_fails_the_job_at_once_with_its_error(tmp_path: Path) -> No
         assert done.status == "failed"
         assert "no such model: student" in (done.status_details.message or "")
         assert done.status_details.task_status == {"custom-tool-calling": "failed"}
-        with pytest.raises(EvaluationCallFailed, match="404"):
+        with pytest.raises(ServiceCallFailed, match="404"):
             client.results(job.id)
     assert len(room.chat.requests) < 40
 
