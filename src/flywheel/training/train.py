@@ -101,6 +101,7 @@ def train(spec: TrainingSpec, progress: Progress) -> bool:
         greater_is_better=False,
         prediction_loss_only=True,
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         include_num_input_tokens_seen="non_padding",
         use_cpu=not torch.cuda.is_available(),
