@@ -47,6 +47,8 @@ from flywheel.training.spec import FLAT, Hyperparameters, Lora, TrainingSpec
 DEFAULT_SEED = 42
 WORTH_SHARING = 32
 """Tokens. A second forward pass for fewer costs more than it saves."""
+ALIGNED = 16
+"""Lengths are rounded to multiples: matrix libraries prepare and keep a kernel for every new shape."""
 PROGRESS_EVENTS = 200
 """At least; a short training tells each of its steps."""
 
@@ -226,7 +228,7 @@ class Collator:
     def __call__(self, examples: Sequence[Example]) -> dict[str, Any]:
         packed = any("position_ids" in example for example in examples)
         shared = shared_beginning(examples) if self._share and not packed else 0
-        longest = max(len(example["input_ids"]) for example in examples) - shared
+        longest = _up(max(len(example["input_ids"]) for example in examples) - shared)
         ids, labels, mask, positions = [], [], [], []
         for example in examples:
             length = len(example["input_ids"]) - shared
@@ -249,7 +251,7 @@ class Collator:
         if self._tail_only:
             labelled = (batch["labels"] != IGNORED).any(dim=0)
             first = int(labelled.int().argmax()) if bool(labelled.any()) else longest - 1
-            batch["logits_to_keep"] = longest - max(0, first - 1)
+            batch["logits_to_keep"] = min(longest, _up(longest - max(0, first - 1)))
         return batch
 
 
@@ -265,7 +267,11 @@ def shared_beginning(examples: Sequence[Example]) -> int:
     length = 0
     while length < most and all(e["input_ids"][length] == first["input_ids"][length] for e in examples):
         length += 1
-    return length if length >= WORTH_SHARING else 0
+    return length // ALIGNED * ALIGNED if length >= WORTH_SHARING else 0
+
+
+def _up(length: int) -> int:
+    return -(-length // ALIGNED) * ALIGNED
 
 
 def answer_loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
