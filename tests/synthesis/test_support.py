@@ -91,7 +91,7 @@ def test_prompts_are_short_by_the_students_own_tokenizer(records: list[dict[str,
         lengths[record["workload_id"]].append(len(ids))
     for workload, found in lengths.items():
         assert sum(found) / len(found) <= 250, workload
-        assert max(found) <= 450, workload
+        assert max(found) <= 400, workload
 
 
 def test_house_rules_hold(records: list[dict[str, Any]]) -> None:

@@ -28,25 +28,21 @@ FIRST_TIMESTAMP = 1_790_000_000
 # ---------------------------------------------------------------------------------------------------- the shop
 
 PRODUCTS = {
-    "Aero kettle": "KT-20",
-    "Luna lamp": "LP-31",
-    "Nordic sofa": "SF-07",
-    "Terra planter": "PL-55",
-    "Breeze fan": "FN-12",
-    "Cloud duvet": "DV-90",
-    "Stack shelf": "SH-44",
-    "Spark toaster": "TS-18",
-    "Polar cooler": "CL-63",
-    "Moss rug": "RG-29",
-    "Dawn clock": "CK-05",
-    "River faucet": "FC-72",
+    "Aero kettle": "SK-KETTLE",
+    "Luna lamp": "SK-LAMP",
+    "Nordic sofa": "SK-SOFA",
+    "Breeze fan": "SK-FAN",
+    "Cloud duvet": "SK-DUVET",
+    "Spark toaster": "SK-TOASTER",
+    "Polar cooler": "SK-COOLER",
+    "Dawn clock": "SK-CLOCK",
 }
 SHELVES = {
-    "light": ("desk lamp", "floor lamp", "night light", "ceiling light"),
-    "kitchen": ("coffee maker", "frying pan", "knife set", "mixing bowl"),
-    "furniture": ("arm chair", "side table", "bookcase", "wardrobe"),
-    "outdoor": ("garden bench", "parasol", "fire pit", "hammock"),
-    "textile": ("blanket", "curtain", "cushion", "bath towel"),
+    "light": ("desk lamp", "floor lamp", "night light"),
+    "kitchen": ("coffee maker", "frying pan", "knife set"),
+    "furniture": ("arm chair", "side table", "bookcase"),
+    "outdoor": ("garden bench", "parasol", "fire pit"),
+    "textile": ("blanket", "curtain", "cushion"),
 }
 LOOKS = (
     "", "", "", "red", "dark green", "white", "oak", "steel", "small", "large", "folding", "cheap", "round", "wool",
@@ -64,41 +60,23 @@ FAMILY = (
     "Weber", "Novak", "Costa", "Lind", "Moreau", "Kaya", "Byrne", "Rossi", "Haas", "Okoye", "Sato", "Dahl", "Vidal",
     "Horvat", "Peeters", "Murphy", "Silva", "Keller", "Bauer", "Nowak",
 )  # fmt: skip
-DAYS = {
-    "Monday": "mon", "Tuesday": "tue", "Wednesday": "wed", "Thursday": "thu", "Friday": "fri", "Saturday": "sat",
-    "Sunday": "sun",
-}  # fmt: skip
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 PRICES = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "eighty": 80, "a hundred": 100}
 
 REASONS = {
-    "R1": ("it arrived broken", "it is damaged", "there is a crack in it", "it came in pieces"),
-    "R2": (
-        "it is the wrong item",
-        "you sent me something else",
-        "that is not what i ordered",
-        "wrong colour came",
-    ),
-    "R3": ("i changed my mind", "i don't need it anymore", "i no longer want it", "i found a better one"),
-    "R4": (
-        "it came too late",
-        "it arrived after the party",
-        "the delivery took weeks",
-        "it was delivered way too late",
-    ),
-    "R5": (
-        "parts are missing",
-        "the screws are missing",
-        "half of it was not in the box",
-        "there is no manual or cable",
-    ),
-    "R6": ("it is too big", "it does not fit", "it is too small for my room", "the size is wrong for us"),
+    "R1": ("it arrived broken", "it is damaged", "there is a crack in it"),
+    "R2": ("it is the wrong item", "you sent me something else", "that is not what i ordered"),
+    "R3": ("i changed my mind", "i don't need it anymore", "i no longer want it"),
+    "R4": ("it came too late", "it arrived after the party", "the delivery took weeks"),
+    "R5": ("parts are missing", "the screws are missing", "half of it was not in the box"),
+    "R6": ("it is too big", "it does not fit", "it is too small for my room"),
 }
 QUEUES = {
-    "Q-BILL": ("i was charged twice", "there is an error on my invoice", "my refund has not arrived", "my card was debited wrongly"),
-    "Q-TECH": ("the app keeps crashing", "i cannot log in", "the website shows an error", "the password reset does not work"),
-    "Q-CARE": ("your driver was rude", "i want to complain about the service", "nobody answers my mails", "this shop is a disgrace"),
-    "Q-PRO": ("we need an offer for our hotel", "i want to order for my company", "do you give discounts to architects", "we need forty pieces for an office"),
+    "Q-BILL": ('i was charged twice', 'there is an error on my invoice', 'my refund has not arrived'),
+    "Q-TECH": ('the app keeps crashing', 'i cannot log in', 'the website shows an error'),
+    "Q-CARE": ('your driver was rude', 'i want to complain about the service', 'nobody answers my mails'),
+    "Q-PRO": ('we need an offer for our hotel', 'i want to order for my company', 'do you give discounts to architects'),
 }  # fmt: skip
 
 
@@ -127,14 +105,13 @@ ROUTER_TOOLS = [
     tool("track_order", "Where an order is", ("order_id", "full_history"), order_id=STRING, full_history=BOOLEAN),
     tool("start_return", "Open a return", ("order_id", "reason", "refund"),
          order_id=STRING, reason=one_of(*REASONS), refund=STRING),
-    tool("store_hours", "Opening hours", ("city", "day"), city=STRING, day=STRING),
     tool("hand_over", "Pass on to a colleague", ("queue", "priority"), queue=STRING, priority=INTEGER, name=STRING),
 ]  # fmt: skip
-ROUTER_SYSTEM = "You are the support assistant of Hearth & Oak. Call a function where the policy says so."
+ROUTER_SYSTEM = "Support assistant of Hearth & Oak."
 
 TRIAGE_TOOLS = [
-    tool("file_ticket", "File the mail", ("team", "severity", "reply_hours"),
-         team=STRING, severity=one_of("S1", "S2", "S3"), reply_hours=INTEGER, sku=STRING, customer=STRING, order_id=STRING),
+    tool("file_ticket", "File the mail", ("team", "reply_hours"),
+         team=STRING, reply_hours=INTEGER, sku=STRING, order_id=STRING, customer=STRING),
     tool("close_mail", "Close without an answer", ("why",), why=STRING),
 ]  # fmt: skip
 TRIAGE_SYSTEM = "Triage each customer mail of Hearth & Oak."
@@ -157,7 +134,7 @@ class Exchange:
 
 def order_number(rng: Random) -> tuple[str, str]:
     """As people write it, and as the house writes it."""
-    digits = str(rng.randint(10_000, 99_999))
+    digits = "".join(rng.sample("123456789", 5))
     return rng.choice(
         (digits, f"#{digits}", f"number {digits}", f"HO-{digits}", f"ho {digits}", f"no. {digits}")
     ), f"HO-{digits}"
@@ -246,7 +223,7 @@ def ask_track(rng: Random) -> Exchange:
             )
         )
     )
-    day = rng.choice(sorted(DAYS))
+    day = rng.choice(DAYS)
     return Exchange(
         said, "track_order", {"order_id": order, "full_history": history},
         result=json.dumps({"state": "on its way", "day": day}), told=f"Your order is on its way and should be there on {day}.",
@@ -282,26 +259,6 @@ def ask_return(rng: Random) -> Exchange:
         said, "start_return", {"order_id": order, "reason": code, "refund": refund},
         result='{"label": "sent"}', told="Your return is open. The label is in your mail.",
     )  # fmt: skip
-
-
-def ask_hours(rng: Random) -> Exchange:
-    city = rng.choice(CITIES)
-    arguments: Json = {"city": city, "day": "all"}
-    said = rng.choice(
-        (
-            f"when is the {city} store open",
-            f"opening hours in {city}",
-            f"is your shop in {city} open",
-            f"how long are you open in {city}",
-        )
-    )
-    if rng.random() < 0.7:
-        day = rng.choice(sorted(DAYS))
-        arguments["day"] = DAYS[day]
-        said += f" on {day if rng.random() < 0.6 else day.lower()}"
-    return Exchange(
-        said, "store_hours", arguments, result='{"open": "10-19"}', told="It is open from 10 to 19."
-    )
 
 
 def ask_person(rng: Random) -> Exchange:
@@ -345,7 +302,6 @@ ROUTER_ASKS: tuple[tuple[Callable[[Random], Exchange], int], ...] = (
     (ask_hold, 14),
     (ask_track, 18),
     (ask_return, 18),
-    (ask_hours, 11),
     (ask_person, 14),
     (small_talk, 9),
 )
@@ -425,13 +381,13 @@ def _number_only(rng: Random, exchange: Exchange) -> Exchange:
 # ------------------------------------------------------------------------------------------------------- triage
 
 TEAMS: dict[str, tuple[str, ...]] = {
-    "LOG-1": ("the parcel never came", "the delivery was left in the rain", "the courier did not ring", "my parcel is stuck for days"),
-    "LOG-2": ("the box was empty", "the wrong thing was in the box", "two of three things were in the parcel", "there was someone else's order in my box"),
-    "REP-4": ("it stopped working", "it makes a strange noise", "it does not switch on", "it broke after a week"),
-    "FIN-2": ("i was charged twice", "the invoice has the wrong name", "i still wait for my money back", "the voucher was not accepted"),
-    "WEB-3": ("i cannot log in", "the checkout shows an error", "i cannot change my password", "the app closes by itself"),
+    "LOG-1": ('the parcel never came', 'the delivery was left in the rain', 'the courier did not ring'),
+    "LOG-2": ('the box was empty', 'the wrong thing was in the box', 'two of three things were in the parcel'),
+    "REP-4": ('it stopped working', 'it makes a strange noise', 'it does not switch on'),
+    "FIN-2": ('i was charged twice', 'the invoice has the wrong name', 'i still wait for my money back'),
+    "WEB-3": ('i cannot log in', 'the checkout shows an error', 'i cannot change my password'),
 }  # fmt: skip
-DANGER = ("there was smoke", "it gave me an electric shock", "my child got hurt", "it started to burn")
+DANGER = ("there was smoke", "my child got hurt", "it started to burn")
 HURRY = (
     "please answer today",
     "i need an answer at once",
@@ -439,9 +395,9 @@ HURRY = (
     "i am really upset",
 )
 JUNK = {
-    "spam": ("You have won a prize, click here", "Cheap pills, no prescription", "Earn money from home now", "Rank first on every search engine"),
-    "auto-reply": ("I am out of office until Monday", "Automatic reply: on holiday", "I am away and will read this later", "This mailbox is not read"),
-    "thanks": ("Thanks, it is all solved", "Thank you for the quick help", "All good now, many thanks", "Solved, thanks"),
+    "spam": ('You have won a prize, click here', 'Cheap pills, no prescription', 'Earn money from home now'),
+    "auto-reply": ('I am out of office until Monday', 'Automatic reply: on holiday', 'I am away and will read this later'),
+    "thanks": ('Thanks, it is all solved', 'Thank you for the quick help', 'All good now, many thanks'),
 }  # fmt: skip
 
 
@@ -457,7 +413,7 @@ def triage_conversation(rng: Random) -> list[Exchange]:
         ]
     team = rng.choice(sorted(TEAMS))
     parts = [rng.choice(TEAMS[team])]
-    arguments: Json = {"team": team, "severity": "S3", "reply_hours": 48}
+    arguments: Json = {"team": team, "reply_hours": 48}
     if team in ("LOG-2", "REP-4") or rng.random() < 0.3:
         product = rng.choice(sorted(PRODUCTS))
         arguments["sku"] = PRODUCTS[product]
@@ -476,10 +432,10 @@ def triage_conversation(rng: Random) -> list[Exchange]:
     draw = rng.random()
     if draw < 0.3 and team in ("REP-4", "LOG-2"):
         parts.append(rng.choice(DANGER))
-        arguments |= {"severity": "S1", "reply_hours": 4}
+        arguments["reply_hours"] = 4
     elif draw < 0.45:
         parts.append(rng.choice(HURRY))
-        arguments |= {"severity": "S2", "reply_hours": 24}
+        arguments["reply_hours"] = 24
     said = rng.choice((", ", ". ", ", ", " - ")).join(parts)
     if rng.random() < 0.55:
         name = f"{rng.choice(GIVEN)} {rng.choice(FAMILY)}"
@@ -587,7 +543,7 @@ class Log:
         }
 
 
-def generate(seed: int = 7, conversations: int = 640) -> Iterator[Json]:
+def generate(seed: int = 7, conversations: int = 1000) -> Iterator[Json]:
     """Log records of `conversations` conversations for each of the two workloads, in the order of time."""
     rng = Random(f"support:{seed}")
     log = Log(rng)
@@ -609,7 +565,7 @@ def generate(seed: int = 7, conversations: int = 640) -> Iterator[Json]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write the demo's teacher log.")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--conversations", type=int, default=640, help="for each of the two workloads")
+    parser.add_argument("--conversations", type=int, default=1000, help="for each of the two workloads")
     parser.add_argument("--out", type=Path, required=True, help="a .jsonl file")
     options = parser.parse_args(arguments)
     records = list(generate(options.seed, options.conversations))
