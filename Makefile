@@ -25,8 +25,8 @@ test: install    ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: install   ## ruff, mypy --strict, import-linter
-	@$(BIN)/ruff check src tests benchmarks
-	@$(BIN)/ruff format --check src tests benchmarks
+	@$(BIN)/ruff check src tests benchmarks docs
+	@$(BIN)/ruff format --check src tests benchmarks docs
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

@@ -28,7 +28,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wheel]:
 
 @pytest.fixture(scope="module")
 def first(server: Wheel) -> Job:
-    started = server.flywheel("runs", "start", "-w", "tool_router", "-c", "support-app", "--json")
+    more = {"training_config": {"epochs": 3}, "data_split_config": {"eval_size": 20, "limit": 300}}
+    asked = ["-w", "tool_router", "-c", "support-app", "--set", json.dumps(more), "--json"]
+    started = server.flywheel("runs", "start", *asked)
     run_id = json.loads(started.stdout)["id"]
     watched = server.flywheel("runs", "watch", run_id, "--json", timeout=600)
     job: Job = json.loads(watched.stdout)
@@ -51,7 +53,7 @@ def test_the_run_completes_with_three_evaluations_and_an_adapter(first: Job) -> 
         }
         for detail in measured["score_details"].values():
             interval = detail["confidence_interval"]
-            assert detail["n"] == 12
+            assert detail["n"] == 20
             assert interval["low"] <= detail["value"] <= interval["high"]
         assert measured["latency_ms"]["mean"] > 0
         assert measured["progress"] == 100
@@ -64,9 +66,9 @@ def test_the_run_completes_with_three_evaluations_and_an_adapter(first: Job) -> 
 
 
 def test_training_taught_the_student_something(first: Job) -> None:
-    name = "function_name_and_args_accuracy"
+    name = "function_name"
     base, customized = (evaluation(first, e)["scores"][name] for e in ("base-eval", "customized-eval"))
-    assert customized > base
+    assert customized >= base + 0.2
 
 
 def test_every_answer_can_be_downloaded(server: Wheel, first: Job) -> None:
@@ -75,7 +77,7 @@ def test_every_answer_can_be_downloaded(server: Wheel, first: Job) -> None:
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         name = next(n for n in archive.namelist() if n.endswith("results.json"))
         samples = json.loads(archive.read(name))["custom-tool-calling"]
-    assert len(samples) == 12
+    assert len(samples) == 20
     assert all(sample["item"]["request"]["messages"] for sample in samples)
 
 
@@ -99,7 +101,11 @@ def test_the_candidate_is_released_at_the_end(server: Wheel, first: Job) -> None
 
 def test_the_same_job_again_measures_on_the_same_holdout(server: Wheel, first: Job) -> None:
     second = server.wait_for(
-        server.post(workload_id="tool_router", client_id="support-app", training_config={"epochs": 1}),
+        server.post(
+            workload_id="tool_router",
+            client_id="support-app",
+            data_split_config={"eval_size": 20, "limit": 300},
+        ),
         lambda job: len(job["datasets"]) == 3,
         "the second run's data sets",
     )

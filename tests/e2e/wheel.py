@@ -22,9 +22,10 @@ nims:
     context_length: 2048
     customization_enabled: true
     customizer_configs: {max_seq_length: 1024}
-training_config: {epochs: 2, batch_size: 8, learning_rate: 0.002}
-lora_config: {adapter_dim: 8, adapter_dropout: 0.0}
-data_split_config: {eval_size: 12, val_ratio: 0.1, min_total_records: 20, limit: 160}
+training_config: {epochs: 1, batch_size: 8, learning_rate: 0.006}
+lora_config: {adapter_dim: 16, alpha: 16, adapter_dropout: 0.0}
+evaluation_config: {max_tokens: 128}
+data_split_config: {eval_size: 12, val_ratio: 0.1, min_total_records: 20, limit: 100}
 icl_config: {max_context_length: 2048, reserved_tokens: 256, max_examples: 2, min_examples: 1}
 wakeups: {type: embedded, poll_interval: 0.1}
 """
@@ -169,7 +170,7 @@ class Wheel:
 
 
 @contextlib.contextmanager
-def wheel(folder: Path, records: int = 160) -> Iterator[Wheel]:
+def wheel(folder: Path, records: int = 300) -> Iterator[Wheel]:
     """A running server with `records` records of the demo's `tool_router` workload in it."""
     made = Wheel(folder)
     log = folder / "records.jsonl"
