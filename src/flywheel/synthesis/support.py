@@ -42,7 +42,6 @@ SHELVES = {
     "kitchen": ("coffee maker", "frying pan", "knife set"),
     "furniture": ("arm chair", "side table", "bookcase"),
     "outdoor": ("garden bench", "parasol", "fire pit"),
-    "textile": ("blanket", "curtain", "cushion"),
 }
 LOOKS = (
     "", "", "", "red", "dark green", "white", "oak", "steel", "small", "large", "folding", "cheap", "round", "wool",
@@ -65,18 +64,15 @@ NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 PRICES = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "eighty": 80, "a hundred": 100}
 
 REASONS = {
-    "R1": ("it arrived broken", "it is damaged", "there is a crack in it"),
-    "R2": ("it is the wrong item", "you sent me something else", "that is not what i ordered"),
-    "R3": ("i changed my mind", "i don't need it anymore", "i no longer want it"),
-    "R4": ("it came too late", "it arrived after the party", "the delivery took weeks"),
-    "R5": ("parts are missing", "the screws are missing", "half of it was not in the box"),
-    "R6": ("it is too big", "it does not fit", "it is too small for my room"),
+    "damaged": ("it arrived broken", "it is damaged", "there is a crack in it"),
+    "wrong": ("it is the wrong item", "you sent me something else", "that is not what i ordered"),
+    "late": ("it came too late", "it arrived after the party", "it arrived too late for us"),
+    "size": ("it is too big", "it does not fit", "it is too small for my room"),
 }
 QUEUES = {
-    "Q-BILL": ('i was charged twice', 'there is an error on my invoice', 'my refund has not arrived'),
-    "Q-TECH": ('the app keeps crashing', 'i cannot log in', 'the website shows an error'),
-    "Q-CARE": ('your driver was rude', 'i want to complain about the service', 'nobody answers my mails'),
-    "Q-PRO": ('we need an offer for our hotel', 'i want to order for my company', 'do you give discounts to architects'),
+    "billing": ('i was charged twice', 'there is an error on my invoice', 'my refund has not arrived'),
+    "technical": ('the app keeps crashing', 'i cannot log in', 'the website shows an error'),
+    "care": ('your driver was rude', 'i want to complain about the service', 'nobody answers my mails'),
 }  # fmt: skip
 
 
@@ -100,12 +96,12 @@ def one_of(*labels: str) -> Json:
 
 ROUTER_TOOLS = [
     tool("search_products", "Search the shop", ("query", "shelf", "limit"),
-         query=STRING, shelf=STRING, max_price=NUMBER, limit=INTEGER),
+         query=STRING, shelf=one_of(*SHELVES), max_price=NUMBER, limit=INTEGER),
     tool("hold_item", "Keep an item for pick-up", ("sku", "quantity"), sku=STRING, quantity=INTEGER, city=STRING),
     tool("track_order", "Where an order is", ("order_id", "full_history"), order_id=STRING, full_history=BOOLEAN),
     tool("start_return", "Open a return", ("order_id", "reason", "refund"),
          order_id=STRING, reason=one_of(*REASONS), refund=STRING),
-    tool("hand_over", "Pass on to a colleague", ("queue", "priority"), queue=STRING, priority=INTEGER, name=STRING),
+    tool("hand_over", "Pass on to a colleague", ("queue", "priority"), queue=one_of(*QUEUES), priority=INTEGER, name=STRING),
 ]  # fmt: skip
 ROUTER_SYSTEM = "Support assistant of Hearth & Oak."
 
@@ -334,7 +330,7 @@ def router_conversation(rng: Random) -> list[Exchange]:
         return [Exchange(opening, words="Let me look. What is the order number?"), _number_only(rng, first)]
     if first.name == "search_products" and draw < 0.15 and first.arguments:
         price = rng.randint(10, 200)
-        again = {**first.arguments, "max_price": price}
+        again = {**first.arguments, "limit": 5, "max_price": price}
         said = rng.choice(
             (f"and under {price}?", f"anything for less than {price} euros?", f"only up to {price} please")
         )
