@@ -402,7 +402,7 @@ def triage_conversation(rng: Random) -> list[Exchange]:
         why = rng.choice(sorted(JUNK))
         return [
             Exchange(
-                rng.choice(JUNK[why]) + rng.choice(("", ".", "!", f". {rng.choice(GIVEN)}")),
+                rng.choice(JUNK[why]) + rng.choice(("", ".", "!")),
                 "close_mail",
                 {"why": why},
             )
@@ -410,7 +410,7 @@ def triage_conversation(rng: Random) -> list[Exchange]:
     team = rng.choice(sorted(TEAMS))
     parts = [rng.choice(TEAMS[team])]
     arguments: Json = {"team": team, "reply_hours": 48}
-    if team in ("LOG-2", "REP-4") or rng.random() < 0.3:
+    if team in ("LOG-2", "REP-4"):
         product = rng.choice(sorted(PRODUCTS))
         arguments["sku"] = PRODUCTS[product]
         parts.insert(
@@ -436,7 +436,7 @@ def triage_conversation(rng: Random) -> list[Exchange]:
     if rng.random() < 0.55:
         name = f"{rng.choice(GIVEN)} {rng.choice(FAMILY)}"
         arguments["customer"] = name
-        said += rng.choice((f". Regards, {name}", f". {name}", f"\n{name}", f". Yours, {name}"))
+        said += rng.choice((f". Regards, {name}", f". Yours, {name}", f"\nRegards, {name}"))
     return [Exchange(said, "file_ticket", arguments)]
 
 
