@@ -173,6 +173,8 @@ class TrainingConfig(Block):
     """Records per step."""
     learning_rate: float = Field(1e-4, gt=0)
     """Peak of the cosine schedule. Tiny models want ten times more than large ones."""
+    val_check_interval: float = Field(0.25, gt=0, le=1)
+    """Share of an epoch between two looks at the validation part; each also writes a checkpoint."""
     seed: int | None = None
     """Seed of initialisation and order; null: derived from the data set, so that a repeat is the same."""
 

@@ -134,6 +134,7 @@ def _hyperparameters(run: Run) -> dict[str, Any]:
         "epochs": training.epochs,
         "batch_size": training.batch_size,
         "learning_rate": training.learning_rate,
+        "val_check_interval": training.val_check_interval,
         "seed": seed,
         "lora": {
             "adapter_dim": lora.adapter_dim,
