@@ -102,5 +102,5 @@ def test_house_rules_hold(records: list[dict[str, Any]]) -> None:
         for call in answer(record).get("tool_calls") or []
     ]
     assert all(a["order_id"].startswith("HO-") and len(a["order_id"]) == 8 for a in held if "order_id" in a)
-    assert all(a["sku"] in PRODUCTS.values() for a in held if "sku" in a)
+    assert all(a["item"] in PRODUCTS.values() for a in held if "item" in a)
     assert {a["limit"] for a in held if "limit" in a} == {5, 50}

@@ -28,14 +28,14 @@ FIRST_TIMESTAMP = 1_790_000_000
 # ---------------------------------------------------------------------------------------------------- the shop
 
 PRODUCTS = {
-    "Aero kettle": "SK-KETTLE",
-    "Luna lamp": "SK-LAMP",
-    "Nordic sofa": "SK-SOFA",
-    "Breeze fan": "SK-FAN",
-    "Cloud duvet": "SK-DUVET",
-    "Spark toaster": "SK-TOASTER",
-    "Polar cooler": "SK-COOLER",
-    "Dawn clock": "SK-CLOCK",
+    "Aero kettle": "kettle",
+    "Luna lamp": "lamp",
+    "Nordic sofa": "sofa",
+    "Breeze fan": "fan",
+    "Cloud duvet": "duvet",
+    "Spark toaster": "toaster",
+    "Polar cooler": "cooler",
+    "Dawn clock": "clock",
 }
 SHELVES = {
     "light": ("desk lamp", "floor lamp", "night light"),
@@ -97,7 +97,7 @@ def one_of(*labels: str) -> Json:
 ROUTER_TOOLS = [
     tool("search_products", "Search the shop", ("query", "shelf", "limit"),
          query=STRING, shelf=one_of(*SHELVES), max_price=NUMBER, limit=INTEGER),
-    tool("hold_item", "Keep an item for pick-up", ("sku", "quantity"), sku=STRING, quantity=INTEGER, city=STRING),
+    tool("hold_item", "Keep an item for pick-up", ("item", "quantity"), item=one_of(*PRODUCTS.values()), quantity=INTEGER, city=STRING),
     tool("track_order", "Where an order is", ("order_id", "full_history"), order_id=STRING, full_history=BOOLEAN),
     tool("start_return", "Open a return", ("order_id", "reason", "refund"),
          order_id=STRING, reason=one_of(*REASONS), refund=STRING),
@@ -107,7 +107,7 @@ ROUTER_SYSTEM = "Support assistant of Hearth & Oak."
 
 TRIAGE_TOOLS = [
     tool("file_ticket", "File the mail", ("team", "reply_hours"),
-         team=STRING, reply_hours=INTEGER, sku=STRING, order_id=STRING, customer=STRING),
+         team=STRING, reply_hours=INTEGER, item=STRING, order_id=STRING, customer=STRING),
     tool("close_mail", "Close without an answer", ("why",), why=STRING),
 ]  # fmt: skip
 TRIAGE_SYSTEM = "Triage each customer mail of Hearth & Oak."
@@ -180,7 +180,7 @@ def ask_hold(rng: Random) -> Exchange:
         if many
         else f"the {shown}"
     )
-    arguments: Json = {"sku": PRODUCTS[product], "quantity": NUMBERS[word] if many else 1}
+    arguments: Json = {"item": PRODUCTS[product], "quantity": NUMBERS[word] if many else 1}
     said = rng.choice(
         (
             f"can you hold {what} for me",
@@ -412,7 +412,7 @@ def triage_conversation(rng: Random) -> list[Exchange]:
     arguments: Json = {"team": team, "reply_hours": 48}
     if team in ("LOG-2", "REP-4"):
         product = rng.choice(sorted(PRODUCTS))
-        arguments["sku"] = PRODUCTS[product]
+        arguments["item"] = PRODUCTS[product]
         parts.insert(
             0,
             rng.choice(
