@@ -106,7 +106,7 @@ ROUTER_TOOLS = [
 ROUTER_SYSTEM = "Support assistant of Hearth & Oak."
 
 TRIAGE_TOOLS = [
-    tool("file_ticket", "File the mail", ("team", "reply_hours"),
+    tool("file_ticket", "File the mail", ("team", "reply_hours", "item", "customer"),
          team=STRING, reply_hours=INTEGER, item=STRING, order_id=STRING, customer=STRING),
     tool("close_mail", "Close without an answer", ("why",), why=STRING),
 ]  # fmt: skip
@@ -410,21 +410,13 @@ def triage_conversation(rng: Random) -> list[Exchange]:
     team = rng.choice(sorted(TEAMS))
     parts = [rng.choice(TEAMS[team])]
     arguments: Json = {"team": team, "reply_hours": 48}
-    if team in ("LOG-2", "REP-4"):
-        product = rng.choice(sorted(PRODUCTS))
-        arguments["item"] = PRODUCTS[product]
-        parts.insert(
-            0,
-            rng.choice(
-                (f"about the {product}", f"i bought the {product.lower()}", f"my {product}", f"{product}")
-            ),
-        )
+    product = rng.choice(sorted(PRODUCTS))
+    arguments["item"] = PRODUCTS[product]
+    about = (f"about the {product}", f"i bought the {product.lower()}", f"my {product}", product)
+    parts.insert(0, rng.choice(about))
     if rng.random() < 0.5:
         shown, arguments["order_id"] = order_number(rng)
-        parts.insert(
-            rng.choice((0, len(parts))),
-            rng.choice((f"order {shown}", f"my order is {shown}", f"order: {shown}")),
-        )
+        parts.insert(0, rng.choice((f"order {shown}", f"my order is {shown}", f"order: {shown}")))
     draw = rng.random()
     if draw < 0.3 and team in ("REP-4", "LOG-2"):
         parts.append(rng.choice(DANGER))
@@ -433,10 +425,8 @@ def triage_conversation(rng: Random) -> list[Exchange]:
         parts.append(rng.choice(HURRY))
         arguments["reply_hours"] = 24
     said = rng.choice((", ", ". ", ", ", " - ")).join(parts)
-    if rng.random() < 0.55:
-        name = f"{rng.choice(GIVEN)} {rng.choice(FAMILY)}"
-        arguments["customer"] = name
-        said += rng.choice((f". Regards, {name}", f". Yours, {name}", f"\nRegards, {name}"))
+    arguments["customer"] = name = f"{rng.choice(GIVEN)} {rng.choice(FAMILY)}"
+    said += rng.choice((f". Regards, {name}", f". Yours, {name}", f"\nRegards, {name}"))
     return [Exchange(said, "file_ticket", arguments)]
 
 
