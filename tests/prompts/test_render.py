@@ -125,11 +125,10 @@ def test_a_template_that_rewrites_earlier_turns_teaches_the_last_one_only(
 ) -> None:
     rewriting = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|end|>")
     rewriting.chat_template = (
-        {
-            "role": "user",
-            "content": [{"type": "text", "text": "a"}, {"type": "image_url"}, {"type": "text", "text": "b"}],
-        },
-        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+        "{% for message in messages %}<|{{ message.role }}|>"
+        "{% if message.role == 'assistant' and not loop.last %}…{% else %}{{ message.content }}{% endif %}"
+        "<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
     )
     messages = [
         USER,
