@@ -38,10 +38,11 @@ PRODUCTS = {
     "Dawn clock": "clock",
 }
 SHELVES = {
-    "light": ("desk lamp", "floor lamp", "night light"),
-    "kitchen": ("coffee maker", "frying pan", "knife set"),
-    "furniture": ("arm chair", "side table", "bookcase"),
-    "outdoor": ("garden bench", "parasol", "fire pit"),
+    "light": ("desk lamp", "night light"),
+    "kitchen": ("coffee maker", "frying pan"),
+    "furniture": ("arm chair", "side table"),
+    "outdoor": ("garden bench", "fire pit"),
+    "textile": ("blanket", "curtain"),
 }
 LOOKS = (
     "", "", "", "red", "dark green", "white", "oak", "steel", "small", "large", "folding", "cheap", "round", "wool",
@@ -64,10 +65,12 @@ NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 PRICES = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "eighty": 80, "a hundred": 100}
 
 REASONS = {
-    "damaged": ("it arrived broken", "it is damaged", "there is a crack in it"),
-    "wrong": ("it is the wrong item", "you sent me something else", "that is not what i ordered"),
-    "late": ("it came too late", "it arrived after the party", "it arrived too late for us"),
-    "size": ("it is too big", "it does not fit", "it is too small for my room"),
+    "damaged": ("it is damaged", "there is a crack in it"),
+    "wrong": ("it is the wrong item", "you sent me something else"),
+    "regret": ("i changed my mind", "i don't need it anymore"),
+    "late": ("it came too late", "the delivery took weeks"),
+    "parts": ("parts are missing", "the screws are missing"),
+    "size": ("it is too big", "it does not fit"),
 }
 QUEUES = {
     "billing": ('i was charged twice', 'there is an error on my invoice', 'my refund has not arrived'),
