@@ -21,7 +21,7 @@ from typing import Any
 
 from flywheel.config import DataSplitConfig, NimConfig, NmpConfig, Settings
 from flywheel.models import Record, Workload
-from flywheel.nemo.fake import DATASTORE_URL, NEMO_URL, PROXY_URL, FakeNemo
+from flywheel.nemo.fake import URLS, FakeNemo
 from flywheel.orchestrator.context import Context, Limits
 from flywheel.orchestrator.jobs import Jobs
 from flywheel.orchestrator.services import Services
@@ -110,7 +110,7 @@ def measure(folder: Path, records: int, candidates: int, polls: int) -> dict[str
         nims=nims,
         data_split_config=DataSplitConfig(eval_size=100),
     )
-    services = Services.at(NEMO_URL, PROXY_URL, DATASTORE_URL, nemo.hub, nemo)
+    services = Services.at(URLS, nemo.hub, nemo)
     context = Context(settings, runs, logs, services, limits=Limits(poll_s=0.0, poll_max_s=0.0))
     began = time.perf_counter()
     woken: list[str] = []

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from flywheel.config import Settings
+from flywheel.config import Settings, blocks_in
 
 HERE = Path(__file__).parent
 
@@ -34,10 +34,13 @@ def configuration() -> str:
         "This page is written by `docs/generate.py`.",
     ]
     for name, field in Settings.model_fields.items():
-        block = _model_in(field.annotation)
+        blocks = blocks_in(field.annotation)
         plural = " (a list)" if name == "nims" else ""
         lines += ["", f"## `{name}`{plural}", "", field.description or ""]
-        if block:
+        for block in blocks:
+            if len(blocks) > 1:
+                (kind,) = get_args(block.model_fields["type"].annotation)
+                lines += ["", f"### `type: {kind}`", "", inspect.cleandoc(block.__doc__ or "")]
             lines += _rows(block, "")
     return "\n".join(lines) + "\n"
 
@@ -47,7 +50,7 @@ def _rows(block: type[BaseModel], prefix: str) -> list[str]:
     if not prefix:
         rows += ["", "| key | default | meaning |", "|---|---|---|"]
     for name, field in block.model_fields.items():
-        inner = _model_in(field.annotation)
+        inner = next(iter(blocks_in(field.annotation)), None)
         text = (field.description or "").replace("\n", " ").replace("|", "\\|")
         if inner and inner is not block and f"{name}." not in prefix:
             rows.append(f"| `{prefix}{name}` | | {text} |")
@@ -62,15 +65,6 @@ def _default(field: Any) -> str:
     if field.default is PydanticUndefined:
         return "*(required)*"
     return "`null`" if field.default is None else f"`{field.default}`"
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        if found := _model_in(part):
-            return found
-    return None
 
 
 def commands() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from flywheel.config import DataSplitConfig, IclConfig, NimConfig, NmpConfig, Settings
 from flywheel.models import Record, Workload
-from flywheel.nemo.fake import DATASTORE_URL, NEMO_URL, PROXY_URL, FakeNemo
+from flywheel.nemo.fake import URLS, FakeNemo
 from flywheel.orchestrator.context import Context, Limits
 from flywheel.orchestrator.request import configured, read_request
 from flywheel.orchestrator.services import Services
@@ -162,7 +162,7 @@ def make_world(
         settings=using or settings(),
         runs=EmbeddedRunStore(folder / "runs.sqlite", clock=clock),
         logs=logs,
-        services=Services.at(NEMO_URL, PROXY_URL, DATASTORE_URL, nemo.hub, nemo),
+        services=Services.at(URLS, nemo.hub, nemo),
         limits=Limits(**limits),
         clock=clock,
         environment={},

@@ -136,3 +136,50 @@ def test_the_judges_key_comes_from_the_environment_and_is_never_shown() -> None:
     assert "s3cret" not in repr(key) + repr(judge) + judge.model_dump_json()
     with pytest.raises(ConfigError, match="JUDGE_KEY is not set"):
         judge.api_key({})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "records: {type: elastic}",
+            "records.type: must be one of 'embedded', 'elasticsearch', not 'elastic'",
+        ),
+        ("records: {type: elasticsearch, urll: x}", 'there is no setting records.urll (did you mean "url"?)'),
+        ("records: {max_bytes: 1}", "there is no setting records.max_bytes (known here: type)"),
+        (
+            "runs: {type: mongo, url: 'http://x'}",
+            "runs.url: must start with mongodb:// or mongodb+srv://, not 'http://x'",
+        ),
+        (
+            "runtime: {type: kubernetes, tolerations: [{keys: a}]}",
+            "there is no setting runtime.tolerations.0.keys",
+        ),
+    ],
+)
+def test_a_mistake_in_a_block_that_is_a_choice_names_the_key_as_it_stands_in_the_file(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, text), {})
+    assert message in str(caught.value)
+
+
+def test_a_block_without_a_type_is_the_one_that_needs_no_server(tmp_path: Path) -> None:
+    settings = load_settings(write(tmp_path, "wakeups: {workers: 3}"), {"FLYWHEEL_RUNTIME__GPUS": "1"})
+    assert (settings.wakeups.type, settings.runtime.type) == ("embedded", "process")
+    assert (settings.wakeups.workers, settings.runtime.gpus) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "records: {type: elasticsearch, url: 'https://elastic:hunter2@es:9200'}",
+        "runs: {type: mongo, url: 'mongodb://root:hunter2@db/x?tls=true'}",
+        "wakeups: {type: celery, broker_url: 'redis://:hunter2@redis:6379/0'}",
+    ],
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="must not hold a user or a password") as caught:
+        load_settings(write(tmp_path, text), {})
+    assert "hunter2" not in str(caught.value)

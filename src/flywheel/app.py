@@ -19,9 +19,19 @@ import httpx
 from fastapi import APIRouter, FastAPI
 
 from flywheel import __version__
-from flywheel.config import NimConfig, NmpConfig, Settings
+from flywheel.config import (
+    ElasticsearchRecords,
+    EmbeddedRecords,
+    EmbeddedRuns,
+    MongoRuns,
+    NimConfig,
+    NmpConfig,
+    Settings,
+)
+from flywheel.errors import ConfigError
 from flywheel.hub import Hub
 from flywheel.log import get_logger
+from flywheel.nemo.calls import ServiceUrls
 from flywheel.nemo.entity_store import EntityStoreClient
 from flywheel.orchestrator.context import Context, Limits
 from flywheel.orchestrator.loop import Loop
@@ -38,6 +48,8 @@ from flywheel.services.deployments import router as deployments_router
 from flywheel.services.evaluator.router import router as evaluator_router
 from flywheel.services.evaluator.service import EvaluatorService
 from flywheel.stores.logs import EmbeddedLogStore, LogStore
+from flywheel.stores.logs.embedded import FILE_NAME as RECORDS_FILE
+from flywheel.stores.runs import RunStore
 from flywheel.stores.runs.embedded import EmbeddedRunStore
 from flywheel.web import make_app
 
@@ -112,13 +124,12 @@ def create_app(
     settings: Settings, roles: frozenset[str], *, data_dir: Path, addresses: Addresses
 ) -> Flywheel:
     """Everything that `roles` need, with what it keeps under `data_dir`; nothing works until `start`."""
-    nemo_url, models_url, datastore_url = _urls(settings.nmp_config, addresses)
+    urls = _urls(settings.nmp_config, addresses)
     data_dir = data_dir.resolve()  # Child processes have other working folders.
     models = data_dir / "models"
-    hub = Hub(f"{datastore_url}/v1/hf")
-    records = EmbeddedLogStore(data_dir / "records.sqlite")
-    gpus = _gpus(settings.runtime.gpus)
-    parts: list[Part] = [Part("records", "", f"SQLite, {data_dir}", stop=records.close)]
+    hub = Hub(f"{urls.datastore}/v1/hf")
+    records = open_records(settings, data_dir)
+    parts: list[Part] = [Part("records", "", _place(settings.records, data_dir), stop=records.close)]
     nemo_routers: list[APIRouter] = []
     proxy_routers: list[APIRouter] = []
     api_routers: list[APIRouter] = []
@@ -129,13 +140,14 @@ def create_app(
         parts.append(Part("datastore", addresses.nemo, "entity store and hub", store.start, store.stop))
 
     if roles & {"customizer", "deployments"}:
+        gpus = _gpus(settings.runtime.gpus)
         runtime = ProcessRuntime(data_dir / "runtime", gpus=gpus)
         parts.append(Part("runtime", "", f"processes, {len(gpus)} GPUs", runtime.reap, runtime.close))
     if "customizer" in roles:
         customizer = CustomizerService(
             data_dir / "customizer",
             runtime=runtime,
-            store=EntityStoreClient(nemo_url),
+            store=EntityStoreClient(urls.entities),
             hub=hub,
             targets=[_target(nim) for nim in settings.nims if nim.customization_enabled],
             max_trainings=settings.runtime.max_trainings,
@@ -148,11 +160,11 @@ def create_app(
         deployments = DeploymentService(
             data_dir / "deployments",
             runtime=runtime,
-            store=EntityStoreClient(nemo_url),
+            store=EntityStoreClient(urls.entities),
             hub=hub,
             models=[_served(nim) for nim in settings.nims],
             gpus=len(gpus),
-            entity_store_url=nemo_url,
+            entity_store_url=urls.entities,
             model_cache=models,
         )
         nemo_routers.append(deployments_router(deployments))
@@ -162,23 +174,20 @@ def create_app(
     if "evaluator" in roles:
         evaluator = EvaluatorService(
             data_dir / "evaluator",
-            datastore_url=datastore_url,
-            nim_url=models_url,
+            datastore_url=urls.datastore,
+            nim_url=urls.models,
             max_infrastructure_failures=settings.evaluation_config.max_failed_share,
         )
         nemo_routers.append(evaluator_router(evaluator))
         parts.append(Part("evaluator", addresses.nemo, _judge(settings), evaluator.start, evaluator.stop))
 
     if "orchestrator" in roles:
-        runs = EmbeddedRunStore(data_dir / "runs.sqlite")
-        services = Services.at(nemo_url, models_url, datastore_url, hub)
-        limits = Limits(poll_s=settings.wakeups.poll_interval)
-        context = Context(settings, runs, records, services, limits=limits)
+        context = open_context(settings, records, data_dir=data_dir, urls=urls)
         loop = Loop(context, workers=settings.wakeups.workers)
         api_routers.append(jobs_router(context, loop.wake))
-        parts.append(Part("runs", "", "SQLite", stop=runs.close))
+        parts.append(Part("runs", "", _place(settings.runs, data_dir), stop=context.runs.close))
         candidates = f"candidates: {', '.join(nim.model_name for nim in settings.nims) or 'none'}"
-        stop = _in_turn(loop.stop, services.close)
+        stop = _in_turn(loop.stop, context.services.close)
         parts.append(Part("orchestrator", addresses.api, candidates, loop.start, stop))
 
     flywheel = Flywheel(
@@ -193,13 +202,46 @@ def create_app(
     return flywheel
 
 
-def _urls(nmp: NmpConfig, addresses: Addresses) -> tuple[str, str, str]:
-    """Where services, models and data store are: as configured, else what this process opens."""
-    return (
-        nmp.nemo_base_url or addresses.nemo,
-        nmp.nim_base_url or addresses.models,
-        nmp.datastore_base_url or addresses.nemo,
+def open_records(settings: Settings, data_dir: Path) -> LogStore:
+    """The store of records that the settings name."""
+    match settings.records:
+        case ElasticsearchRecords():
+            raise ConfigError("records.type: elasticsearch is not there yet")
+        case EmbeddedRecords():
+            return EmbeddedLogStore(data_dir / RECORDS_FILE)
+
+
+def open_runs(settings: Settings, data_dir: Path) -> RunStore:
+    """The store of runs that the settings name."""
+    match settings.runs:
+        case MongoRuns():
+            raise ConfigError("runs.type: mongo is not there yet")
+        case EmbeddedRuns():
+            return EmbeddedRunStore(data_dir / "runs.sqlite")
+
+
+def open_context(settings: Settings, records: LogStore, *, data_dir: Path, urls: ServiceUrls) -> Context:
+    """What runs are advanced with, in the API's process or in a worker."""
+    services = Services.at(urls, Hub(f"{urls.datastore}/v1/hf"))
+    limits = Limits(poll_s=settings.wakeups.poll_interval)
+    return Context(settings, open_runs(settings, data_dir), records, services, limits=limits)
+
+
+def _urls(nmp: NmpConfig, addresses: Addresses) -> ServiceUrls:
+    """Where the services are: as configured, else what this process opens."""
+    nemo = nmp.nemo_base_url or addresses.nemo
+    return ServiceUrls(
+        entities=nemo,
+        datastore=nmp.datastore_base_url or addresses.nemo,
+        customizer=nmp.customizer_base_url or nemo,
+        evaluator=nmp.evaluator_base_url or nemo,
+        deployments=nmp.deployments_base_url or nemo,
+        models=nmp.nim_base_url or addresses.models,
     )
+
+
+def _place(config: EmbeddedRecords | ElasticsearchRecords | EmbeddedRuns | MongoRuns, data_dir: Path) -> str:
+    return f"SQLite, {data_dir}" if config.type == "embedded" else f"{config.type}, {config.url}"
 
 
 def _target(nim: NimConfig) -> Target:

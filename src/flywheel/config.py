@@ -12,18 +12,64 @@ import difflib
 import os
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from flywheel.errors import ConfigError
 
 ENV_PREFIX = "FLYWHEEL_"
 Model = typing.TypeVar("Model", bound=BaseModel)
+
+
+def _address(*schemes: str) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        if "@" in value.partition("://")[2].partition("/")[0]:
+            raise SecretInAddress
+        return value.rstrip("/")
+
+    return check
+
+
+class SecretInAddress(ValueError):
+    """The value must not be repeated in a message."""
+
+    def __init__(self) -> None:
+        super().__init__("must not hold a user or a password; name them in username and password_env")
+
+
+Address = Annotated[str, AfterValidator(_address("http", "https"))]
+MongoAddress = Annotated[str, AfterValidator(_address("mongodb", "mongodb+srv"))]
+RedisAddress = Annotated[str, AfterValidator(_address("redis", "rediss"))]
+
+
+def secret(variable: str | None, *, where: str, environment: Mapping[str, str] = os.environ) -> str | None:
+    """What the environment holds under the name `variable`, read when it is needed; None for no name.
+
+    Raises ConfigError, naming the setting `where`, when the variable is not set.
+    """
+    if not variable:
+        return None
+    value = environment.get(variable)
+    if not value:
+        raise ConfigError(f"{where}: the environment variable {variable} is not set")
+    return value
 
 
 class Block(BaseModel):
@@ -43,6 +89,12 @@ class NmpConfig(Block):
 
     nemo_base_url: str | None = None
     """Address of entity store, customizer, evaluator and deployments, such as http://nemo.test."""
+    customizer_base_url: str | None = None
+    """Address of the customizer alone, where each service has its own; null: `nemo_base_url`."""
+    evaluator_base_url: str | None = None
+    """Address of the evaluator alone; null: `nemo_base_url`."""
+    deployments_base_url: str | None = None
+    """Address of the deployment manager alone; null: `nemo_base_url`."""
     nim_base_url: str | None = None
     """Address of the model proxy. Never the same as `nemo_base_url`: both own GET /v1/models."""
     datastore_base_url: str | None = None
@@ -52,7 +104,14 @@ class NmpConfig(Block):
     nim_parallelism: int = Field(1, ge=1)
     """How many candidates may be deployed at once, over all runs. One suits a laptop and a single GPU."""
 
-    @field_validator("nemo_base_url", "nim_base_url", "datastore_base_url")
+    @field_validator(
+        "nemo_base_url",
+        "customizer_base_url",
+        "evaluator_base_url",
+        "deployments_base_url",
+        "nim_base_url",
+        "datastore_base_url",
+    )
     @classmethod
     def _no_trailing_slash(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -150,14 +209,8 @@ class LlmJudgeConfig(Block):
 
     def api_key(self, environment: Mapping[str, str] = os.environ) -> SecretStr | None:
         """The judge's key, read from the environment when it is needed; None where no key is configured."""
-        if not self.api_key_env:
-            return None
-        value = environment.get(self.api_key_env)
-        if not value:
-            raise ConfigError(
-                f"llm_judge_config.api_key_env: the environment variable {self.api_key_env} is not set"
-            )
-        return SecretStr(value)
+        value = secret(self.api_key_env, where="llm_judge_config.api_key_env", environment=environment)
+        return SecretStr(value) if value else None
 
 
 class TrainingConfig(Block):
@@ -272,11 +325,57 @@ class EmbeddedRecords(Block):
     """Which store."""
 
 
+class ElasticsearchRecords(Block):
+    """Records in Elasticsearch 8 or 9."""
+
+    type: Literal["elasticsearch"]
+    """Which store."""
+    url: Address = "http://localhost:9200"
+    """Address of the cluster, without user and password."""
+    index: str = Field("flywheel", pattern=r"^[a-z0-9][a-z0-9._-]{0,100}$")
+    """Name of the index that holds the records. The blueprint's is flywheel, and is read as it is."""
+    username: str | None = None
+    """User, where the cluster asks for one."""
+    password_env: str | None = None
+    """Name of the environment variable that holds the user's password."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds an API key (its encoded form), instead of a user."""
+    ca_file: Path | None = None
+    """Certificate authority of the cluster's certificate, as a PEM file; null: those of the system."""
+    request_timeout: float = Field(30.0, gt=0)
+    """Seconds that one request may take."""
+    shards: int = Field(1, ge=1)
+    """Primary shards of the index. One holds some 50 GB well."""
+    replicas: int = Field(0, ge=0)
+    """Copies of each shard; 1 or more where losing a machine must not lose records."""
+    retention_days: float | None = Field(None, gt=0)
+    """Records older than this are removed by `flywheel records prune`; null: kept for good."""
+
+
 class EmbeddedRuns(Block):
     """Runs in an SQLite file of the data folder."""
 
     type: Literal["embedded"] = "embedded"
     """Which store."""
+
+
+class MongoRuns(Block):
+    """Runs in MongoDB."""
+
+    type: Literal["mongo"]
+    """Which store."""
+    url: MongoAddress = "mongodb://localhost:27017"
+    """Connection string, without user and password."""
+    database: str = Field("flywheel", pattern=r"^[A-Za-z0-9_-]{1,63}$")
+    """Name of the database."""
+    username: str | None = None
+    """User, where the server asks for one."""
+    password_env: str | None = None
+    """Name of the environment variable that holds the user's password."""
+    ca_file: Path | None = None
+    """Certificate authority of the server's certificate, as a PEM file; null: those of the system."""
+    request_timeout: float = Field(20.0, gt=0)
+    """Seconds that one request may take, the search for a server included."""
 
 
 class EmbeddedWakeups(Block):
@@ -290,6 +389,29 @@ class EmbeddedWakeups(Block):
     """Seconds between two looks at a remote job."""
 
 
+class CeleryWakeups(Block):
+    """Celery workers (`flywheel worker`) wake runs up, on as many machines as you like."""
+
+    type: Literal["celery"]
+    """Which waker."""
+    broker_url: RedisAddress = "redis://localhost:6379/0"
+    """Address of Redis, without a password."""
+    password_env: str | None = None
+    """Name of the environment variable that holds Redis' password."""
+    username: str | None = None
+    """User of Redis, where it has users."""
+    ca_file: Path | None = None
+    """Certificate authority of Redis' certificate (rediss://), as a PEM file; null: those of the system."""
+    queue: str = Field("flywheel", pattern=r"^[A-Za-z0-9._-]{1,63}$")
+    """Name of the queue, so that several installations can share one Redis."""
+    workers: int = Field(2, ge=1)
+    """Runs that one worker process advances at the same time."""
+    poll_interval: float = Field(1.0, gt=0)
+    """Seconds between two looks at a remote job."""
+    sweep_interval: float = Field(30.0, gt=0)
+    """Seconds between two searches for runs that nobody advances, such as those whose wake-up was lost."""
+
+
 class ProcessRuntimeConfig(Block):
     """Trainings and servers are child processes."""
 
@@ -299,6 +421,69 @@ class ProcessRuntimeConfig(Block):
     """GPUs that may be given out; null: those this machine has."""
     max_trainings: int = Field(1, ge=1)
     """Trainings at once; on a CPU they only slow each other down."""
+
+
+class Toleration(Block):
+    """A taint of nodes that pods put up with (Kubernetes' own words)."""
+
+    key: str | None = None
+    """Key of the taint; null: every key."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """Whether the value counts."""
+    value: str | None = None
+    """Value of the taint."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; null: every effect."""
+    toleration_seconds: int | None = Field(None, ge=0)
+    """How long a NoExecute taint is put up with; null: for good."""
+
+
+class KubernetesRuntimeConfig(Block):
+    """Trainings are Jobs, servers are Deployments with a Service, in a Kubernetes cluster."""
+
+    type: Literal["kubernetes"]
+    """Which runtime."""
+    namespace: str | None = None
+    """Namespace of what is launched; null: the pod's own, else that of the kubeconfig's context."""
+    kubeconfig: Path | None = None
+    """Kubeconfig file; null: the pod's service account inside a cluster, else the usual kubeconfig."""
+    context: str | None = None
+    """Context of the kubeconfig; null: its current one."""
+    image: str = "flywheel:latest"
+    """Image of trainings and of the engine `local`: ours, in its CUDA variant where there are GPUs."""
+    image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
+    """When nodes fetch images."""
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets with the registries' credentials."""
+    env_secrets: tuple[str, ...] = ()
+    """Names of Secrets whose entries launched pods have in their environment: HF_TOKEN, NGC_API_KEY."""
+    service_account: str | None = None
+    """Service account of launched pods, which need no rights; null: the default one. No token is mounted."""
+    volume_claim: str | None = None
+    """Claim with this service's data folder; launched pods have it at the same place. Needed where the
+    service itself runs in the cluster."""
+    storage_class: str | None = None
+    """Storage class of claims that are made; null: the cluster's default."""
+    node_selector: Mapping[str, str] = {}
+    """Labels of the nodes that launched pods may run on."""
+    tolerations: tuple[Toleration, ...] = ()
+    """Taints that launched pods put up with."""
+    gpu_resource: str = "nvidia.com/gpu"
+    """Name of the resource that a GPU is."""
+    cpu_request: str = "1"
+    """CPU that a launched pod asks for."""
+    memory_request: str = "2Gi"
+    """Memory that a launched pod asks for."""
+    memory_limit: str | None = None
+    """Memory above which a pod is ended; null: no limit."""
+    run_as_user: int = Field(10001, ge=1)
+    """User id, and group of the volumes, of launched pods; the one of our image."""
+    kueue_queue: str | None = None
+    """Name of the LocalQueue of Kueue that launched work waits in; null: no Kueue."""
+    gpus: int | None = Field(None, ge=0)
+    """GPUs that may be in use at once; null: those that the cluster's nodes have."""
+    max_trainings: int = Field(4, ge=1)
+    """Trainings at once."""
 
 
 class Pricing(Block):
@@ -335,16 +520,28 @@ class Settings(Block):
     """How answers are scored."""
     mlflow_config: MlflowConfig = MlflowConfig()
     """Export to MLflow."""
-    records: EmbeddedRecords = EmbeddedRecords()
+    records: Annotated[EmbeddedRecords | ElasticsearchRecords, Field(discriminator="type")] = (
+        EmbeddedRecords()
+    )
     """Where records are kept."""
-    runs: EmbeddedRuns = EmbeddedRuns()
+    runs: Annotated[EmbeddedRuns | MongoRuns, Field(discriminator="type")] = EmbeddedRuns()
     """Where runs are kept."""
-    wakeups: EmbeddedWakeups = EmbeddedWakeups()
+    wakeups: Annotated[EmbeddedWakeups | CeleryWakeups, Field(discriminator="type")] = EmbeddedWakeups()
     """What wakes runs up."""
-    runtime: ProcessRuntimeConfig = ProcessRuntimeConfig()
+    runtime: Annotated[ProcessRuntimeConfig | KubernetesRuntimeConfig, Field(discriminator="type")] = (
+        ProcessRuntimeConfig()
+    )
     """What trains and serves."""
     pricing: Pricing = Pricing()
     """What answers cost."""
+
+    @field_validator("records", "runs", "wakeups", "runtime", mode="before")
+    @classmethod
+    def _default_type(cls, value: object, info: ValidationInfo) -> object:
+        """A block without a `type` is of the one that needs no server."""
+        if isinstance(value, Mapping) and "type" not in value:
+            return {**value, "type": "process" if info.field_name == "runtime" else "embedded"}
+        return value
 
     @field_validator("nims")
     @classmethod
@@ -446,32 +643,49 @@ def _index(items: list[Any], part: str, variable: str) -> int:
 
 
 def _explain(model: type[BaseModel], problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        owner = _owner(model, problem["loc"][:-1])
-        hint = nearest(str(problem["loc"][-1]), owner.model_fields) if owner else ""
-        return f"there is no setting {where}{hint}"
-    if problem["type"] == "missing":
-        return f"{where} is missing"
+    owner, path = _walk(model, problem["loc"])
+    where = ".".join(path)
+    match problem["type"]:
+        case "extra_forbidden":
+            return f"there is no setting {where}{nearest(path[-1], owner.model_fields) if owner else ''}"
+        case "missing":
+            return f"{where} is missing"
+        case "union_tag_invalid":
+            context = problem["ctx"]
+            return f"{where}.type: must be one of {context['expected_tags']}, not {context['tag']!r}"
+    if isinstance(problem.get("ctx", {}).get("error"), SecretInAddress):
+        return f"{where} {problem['ctx']['error']}"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}, not {problem['input']!r}"
 
 
-def _owner(model: type[BaseModel], path: tuple[int | str, ...]) -> type[BaseModel] | None:
-    """The block that `path` leads to, through lists and optional blocks."""
-    for part in path:
-        if isinstance(part, int):
+def _walk(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[type[BaseModel] | None, list[str]]:
+    """The block that holds the last part of `loc`, and the keys on the way as they stand in the file.
+
+    Pydantic also names the chosen member of a union (`records`, `elasticsearch`, `url`); the file does not.
+    """
+    blocks: list[type[BaseModel]] = [model]
+    path: list[str] = []
+    for part in loc[:-1]:
+        if chosen := [block for block in blocks if path and part == _tag(block)]:
+            blocks = chosen
             continue
-        field = model.model_fields.get(part)
-        inner = _block_in(field.annotation) if field else None
-        if inner is None:
-            return None
-        model = inner
-    return model
+        path.append(str(part))
+        if isinstance(part, str):
+            fields = [block.model_fields[part] for block in blocks if part in block.model_fields]
+            blocks = [inner for field in fields for inner in blocks_in(field.annotation)]
+    return (blocks[0] if blocks else None), [*path, *map(str, loc[-1:])]
 
 
-def _block_in(annotation: Any) -> type[BaseModel] | None:
+def _tag(block: type[BaseModel]) -> str | None:
+    field = block.model_fields.get("type")
+    options = typing.get_args(field.annotation) if field else ()
+    return str(options[0]) if len(options) == 1 else None
+
+
+def blocks_in(annotation: Any) -> list[type[BaseModel]]:
+    """The blocks that a field of this type may hold: several where it is a choice by `type`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
+        return [annotation]
     if typing.get_origin(annotation) in (Union, types.UnionType, tuple, Annotated):
-        return next((found for part in typing.get_args(annotation) if (found := _block_in(part))), None)
-    return None
+        return [block for part in typing.get_args(annotation) for block in blocks_in(part)]
+    return []

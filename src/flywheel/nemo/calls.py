@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -26,6 +27,18 @@ class ServiceCallFailed(UpstreamError):
         self.method, self.url, self.upstream_status, self.detail = method, url, upstream_status, detail
         answer = "no answer" if upstream_status is None else f"status {upstream_status}"
         super().__init__(f"{method} {url}: {answer}: {detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceUrls:
+    """Addresses of the services, without a slash at the end; several may be the same."""
+
+    entities: str
+    datastore: str
+    customizer: str
+    evaluator: str
+    deployments: str
+    models: str
 
 
 class Caller:

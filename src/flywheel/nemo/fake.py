@@ -20,12 +20,14 @@ from urllib.parse import parse_qsl, unquote
 
 import httpx
 
+from flywheel.nemo.calls import ServiceUrls
 from flywheel.nemo.conventions import new_id, timestamp
 
 Interrupt = Callable[[str, Literal["before", "after"]], None]
 """Called with what is called ("POST /v1/customization/jobs", "upload ns/name") around each call."""
 
 NEMO_URL, PROXY_URL, DATASTORE_URL = "http://nemo.fake", "http://nim.fake", "http://data.fake"
+URLS = ServiceUrls(NEMO_URL, DATASTORE_URL, NEMO_URL, NEMO_URL, NEMO_URL, PROXY_URL)
 SCORES: Mapping[str, float] = {"base-eval": 0.1, "icl-eval": 0.3, "customized-eval": 0.9}
 
 

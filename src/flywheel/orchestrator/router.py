@@ -59,7 +59,7 @@ def router(context: Context, wake: Callable[[str], None]) -> APIRouter:
     @api.get("/jobs/{job_id}")
     def job(job_id: str) -> dict[str, Any]:
         """Everything about one run."""
-        return detail(jobs.load(job_id), context.services.nemo_url, context.clock())
+        return detail(jobs.load(job_id), context.services.urls, context.clock())
 
     @api.get("/jobs/{job_id}/samples")
     def samples(job_id: str, request: Request, eval_type: EvalType, candidate: str | None = None) -> Response:

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 import httpx
 
+from flywheel.nemo.calls import ServiceUrls
 from flywheel.nemo.customization import CustomizationClient
 from flywheel.nemo.datastore import DatastoreClient
 from flywheel.nemo.deployment import DeploymentClient
@@ -46,27 +47,20 @@ class Services:
     deployments: DeploymentClient
     proxy: InferenceClient
     hub: DatasetHub
-    nemo_url: str
+    urls: ServiceUrls
 
     @classmethod
-    def at(
-        cls,
-        nemo_url: str,
-        proxy_url: str,
-        datastore_url: str,
-        hub: DatasetHub,
-        transport: httpx.BaseTransport | None = None,
-    ) -> Services:
-        """Clients for three addresses; `transport` stands in for the network."""
+    def at(cls, urls: ServiceUrls, hub: DatasetHub, transport: httpx.BaseTransport | None = None) -> Services:
+        """Clients for `urls`; `transport` stands in for the network."""
         return cls(
-            entities=EntityStoreClient(nemo_url, transport),
-            datastore=DatastoreClient(datastore_url, transport),
-            customizer=CustomizationClient(nemo_url, transport),
-            evaluator=EvaluationClient(nemo_url, transport),
-            deployments=DeploymentClient(nemo_url, transport),
-            proxy=InferenceClient(proxy_url, transport),
+            entities=EntityStoreClient(urls.entities, transport),
+            datastore=DatastoreClient(urls.datastore, transport),
+            customizer=CustomizationClient(urls.customizer, transport),
+            evaluator=EvaluationClient(urls.evaluator, transport),
+            deployments=DeploymentClient(urls.deployments, transport),
+            proxy=InferenceClient(urls.models, transport),
             hub=hub,
-            nemo_url=nemo_url.rstrip("/"),
+            urls=urls,
         )
 
     def close(self) -> None:

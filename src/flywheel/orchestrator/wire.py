@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from flywheel.nemo.calls import ServiceUrls
 from flywheel.stores.logs import WorkloadSummary
 from flywheel.stores.runs.document import Candidate, Customization, Evaluation, Run, Score, Work
 
@@ -35,8 +36,8 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def detail(run: Run, nemo_url: str, at: datetime) -> dict[str, Any]:
-    """The whole document; `nemo_url` is where the jobs that it points to are."""
+def detail(run: Run, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
+    """The whole document; `urls` is where the jobs that it points to are."""
     judge = run.judge
     return {
         "id": run.id,
@@ -47,7 +48,7 @@ def detail(run: Run, nemo_url: str, at: datetime) -> dict[str, Any]:
         "finished_at": _naive(run.finished_at),
         "num_records": run.num_records,
         "llm_judge": judge.model_dump() if judge else None,
-        "nims": [_nim(run, candidate, nemo_url, at) for candidate in run.candidates],
+        "nims": [_nim(run, candidate, urls, at) for candidate in run.candidates],
         "datasets": _datasets(run),
         "error": run.error,
         "step": run.step,
@@ -122,7 +123,7 @@ def _percent(candidate: Candidate) -> float:
     return round(sum(_SHARES[name] * done for name, done in parts.items()) / whole, 1)
 
 
-def _nim(run: Run, candidate: Candidate, nemo_url: str, at: datetime) -> dict[str, Any]:
+def _nim(run: Run, candidate: Candidate, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
     training = candidate.customization
     state = candidate.deployment_status
     return {
@@ -135,11 +136,9 @@ def _nim(run: Run, candidate: Candidate, nemo_url: str, at: datetime) -> dict[st
         else "unknown",
         "runtime_seconds": _seconds(candidate.started_at, candidate.finished_at, at),
         "evaluations": [
-            _evaluation(e, nemo_url, at)
-            for e in candidate.evaluations
-            if e.status not in ("waiting", "skipped")
+            _evaluation(e, urls, at) for e in candidate.evaluations if e.status not in ("waiting", "skipped")
         ],
-        "customizations": [_customization(training, nemo_url, at)]
+        "customizations": [_customization(training, urls, at)]
         if training and training.status not in ("waiting", "skipped")
         else [],
         "error": candidate.error,
@@ -162,13 +161,13 @@ def _nim_status(candidate: Candidate) -> str:
     return "failed" if candidate.failed else "completed"
 
 
-def _evaluation(evaluation: Evaluation, nemo_url: str, at: datetime) -> dict[str, Any]:
+def _evaluation(evaluation: Evaluation, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
     job = evaluation.job_id
     return {
         "eval_type": evaluation.eval_type,
         "scores": {name: score.value for name, score in evaluation.scores.items()},
         **_work(evaluation, at),
-        "nmp_uri": f"{nemo_url}/v1/evaluation/jobs/{job}" if job else None,
+        "nmp_uri": f"{urls.evaluator}/v1/evaluation/jobs/{job}" if job else None,
         "mlflow_uri": None,
         "score_details": {name: _score(score) for name, score in evaluation.scores.items()},
         "latency_ms": evaluation.latency_ms or None,
@@ -178,13 +177,13 @@ def _evaluation(evaluation: Evaluation, nemo_url: str, at: datetime) -> dict[str
     }
 
 
-def _customization(training: Customization, nemo_url: str, at: datetime) -> dict[str, Any]:
+def _customization(training: Customization, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
     job = training.job_id
     return {
         **_work(training, at),
         "epochs_completed": training.epochs_completed,
         "steps_completed": training.steps_completed,
-        "nmp_uri": f"{nemo_url}/v1/customization/jobs/{job}" if job else None,
+        "nmp_uri": f"{urls.customizer}/v1/customization/jobs/{job}" if job else None,
         "customized_model": training.customized_model,
         "steps_per_epoch": training.steps_per_epoch,
         "train_loss": training.train_loss,
