@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from flywheel import __version__
-from flywheel.cli import demo, doctor, records, runs, serve
+from flywheel.cli import demo, doctor, evaluate, records, runs, serve
 from flywheel.cli.console import complain
 from flywheel.errors import FlywheelError
 
@@ -32,6 +32,7 @@ app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
 app.add_typer(records.app, name="records")
 app.add_typer(runs.app, name="runs")
+app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 
 

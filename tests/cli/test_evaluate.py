@@ -1,0 +1,147 @@
+"""`flywheel evaluate`: files in, scores and an exit code out."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from evaluation.answers import call, row
+from flywheel.cli import app
+from flywheel.errors import UserError
+
+RIGHT = call("book", {"city": "Paris"})
+TOOLS = [{"type": "function", "function": {"name": "book", "parameters": {"type": "object"}}}]
+
+
+def write(path: Path, rows: list[Any]) -> Path:
+    text = "".join(json.dumps(each) + "\n" for each in rows)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text, "utf-8")
+    return path
+
+
+def reference(number: int, **more: Any) -> dict[str, Any]:
+    record = copy.deepcopy(row(RIGHT))
+    record["response"]["id"] = f"r{number}"
+    return {**record, "request": {"messages": [], "tools": TOOLS}, **more}
+
+
+def answer(number: int, *calls: Any) -> dict[str, Any]:
+    return {"id": f"r{number}", "message": {"role": "assistant", "tool_calls": list(calls)}}
+
+
+def run(*arguments: Any) -> Any:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_scores_failures_and_what_was_left_out(tmp_path: Path) -> None:
+    bad = reference(4)
+    bad["response"]["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] = "{no"
+    references = write(tmp_path / "references.jsonl.gz", [*(reference(n) for n in (1, 2, 3)), bad])
+    answers = write(
+        tmp_path / "answers.jsonl", [answer(1, RIGHT), answer(2, call("book", {"city": "Rome"})), answer(9)]
+    )
+    done = run(answers, references, "--json", tmp_path / "out.json")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["n"] == 3
+    assert found["scores"]["function_name"]["value"] == pytest.approx(2 / 3)
+    assert found["scores"]["function_name_and_args_accuracy"]["value"] == pytest.approx(1 / 3)
+    assert found["scores"]["nemo_function_name_and_args_accuracy"]["value"] == pytest.approx(1 / 3)
+    assert found["failures"] == {"wrong_value": 1, "error": 1}
+    assert (found["missing_answers"], found["unused_answers"]) == (1, 1)
+    assert list(found["bad_references"].values()) == [1]
+    assert "wrong_value" in done.output
+
+
+def test_a_cutoff_decides_the_exit_code(tmp_path: Path) -> None:
+    references = write(tmp_path / "r.jsonl", [reference(1), reference(2)])
+    answers = write(tmp_path / "a.jsonl", [answer(1, RIGHT), answer(2)])
+    assert run(answers, references, "--cutoff", "function_name=0.5").exit_code == 0
+    missed = run(answers, references, "--cutoff", "function_name=0.6")
+    assert isinstance(missed.exception, UserError)
+    assert "function_name is 0.5000, below 0.6" in str(missed.exception)
+
+
+def test_what_else_is_right_counts(tmp_path: Path) -> None:
+    more = {"acceptable": [{"name": "book", "arguments": {"city": {"any_of": ["Rome", "Roma"]}}}]}
+    references = write(tmp_path / "r.jsonl", [reference(1, metadata=more)])
+    answers = write(tmp_path / "a.jsonl", [answer(1, call("book", {"city": "Roma"}))])
+    assert run(answers, references, "--cutoff", "function_name_and_args_accuracy=1").exit_code == 0
+
+
+def test_answers_without_ids_go_by_their_order(tmp_path: Path) -> None:
+    references = write(tmp_path / "r.jsonl", [reference(1), reference(2)])
+    answers = write(tmp_path / "a.jsonl", [{"tool_calls": [RIGHT]}, {"tool_calls": [RIGHT]}])
+    assert run(answers, references, "--cutoff", "function_name=1").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ([{"tool_calls": []}], "the answers have no id, and there are 1 for 2 references"),
+        ([answer(1), {"tool_calls": []}], "1 of 2 answers have no id"),
+        ([answer(1), answer(1)], "several answers with the id 'r1'"),
+        (
+            [answer(7)],
+            "no answer belongs to a reference; the first answer's id is 'r7', the first reference's 'r1'",
+        ),
+        ([7], "line 1: a int where an object belongs"),
+    ],
+)
+def test_answers_that_cannot_be_scored_say_why(tmp_path: Path, answers: list[Any], problem: str) -> None:
+    references = write(tmp_path / "r.jsonl", [reference(1), reference(2)])
+    done = run(write(tmp_path / "a.jsonl", answers), references)
+    assert isinstance(done.exception, UserError)
+    assert problem in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "give ANSWERS and REFERENCES, or --cases FILE"),
+        (["nowhere.jsonl", "nowhere.jsonl"], "nowhere.jsonl cannot be read"),
+        (["a", "b", "--cutoff", "x"], "--cutoff 'x': it has no =; write function_name=0.9"),
+        (["a", "b", "--cutoff", "x=y"], "'y' is no number"),
+        (["a", "b", "--cases", "c"], "not both"),
+    ],
+)
+def test_a_wrong_use_says_what_would_be_right(arguments: list[str], problem: str) -> None:
+    done = run(*arguments)
+    assert isinstance(done.exception, UserError)
+    assert problem in str(done.exception)
+
+
+def test_cases_are_judged_and_written(tmp_path: Path) -> None:
+    case = {
+        "id": "c",
+        "request": {"tools": TOOLS},
+        "expect": "calls",
+        "acceptable": [{"name": "book", "arguments": {"city": {"any_of": ["Paris"]}}}],
+        "candidates": [
+            {
+                "kind": "accepted",
+                "tool_calls": [{"name": "book", "arguments": {"city": "Paris"}}],
+                "valid": True,
+            },
+            {"kind": "case", "tool_calls": [{"name": "book", "arguments": {"city": "PARIS"}}], "valid": True},
+        ],
+    }
+    path = write(tmp_path / "cases.jsonl.gz", [case])
+    assert run("--cases", path, "--json", tmp_path / "strict.json").exit_code == 0
+    assert run("--cases", path, "--strings", "normalized", "--json", tmp_path / "loose.json").exit_code == 0
+    strict, loose = (json.loads((tmp_path / n).read_text()) for n in ("strict.json", "loose.json"))
+    assert strict == {
+        "judged": 2,
+        "agree": 1,
+        "by_kind": {"accepted": {"judged": 1, "agree": 1}, "case": {"judged": 1, "agree": 0}},
+    }
+    assert loose["agree"] == 2
