@@ -23,9 +23,11 @@ from flywheel.config import (
     ElasticsearchRecords,
     EmbeddedRecords,
     EmbeddedRuns,
+    KubernetesRuntimeConfig,
     MongoRuns,
     NimConfig,
     NmpConfig,
+    ProcessRuntimeConfig,
     Settings,
 )
 from flywheel.errors import ConfigError
@@ -37,6 +39,7 @@ from flywheel.orchestrator.context import Context, Limits
 from flywheel.orchestrator.loop import Loop
 from flywheel.orchestrator.router import router as jobs_router
 from flywheel.orchestrator.services import Services
+from flywheel.runtime import Runtime
 from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.customizer.catalog import Target
 from flywheel.services.customizer.router import router as customizer_router
@@ -139,19 +142,19 @@ def create_app(
         nemo_routers.append(datastore_router(store))
         parts.append(Part("datastore", addresses.nemo, "entity store and hub", store.start, store.stop))
 
-    if roles & {"customizer", "deployments"}:
-        gpus = _gpus(settings.runtime.gpus)
-        runtime = ProcessRuntime(data_dir / "runtime", gpus=gpus)
-        parts.append(Part("runtime", "", f"processes, {len(gpus)} GPUs", runtime.reap, runtime.close))
+    runtimes: dict[str, Runtime] = {}
+    for owners in _owners(settings.runtime, roles & {"customizer", "deployments"}):
+        runtime = open_runtime(settings, data_dir, owner=owners[0])
+        runtimes |= dict.fromkeys(owners, runtime)
+        parts.append(Part("runtime", "", _runtime_detail(runtime), runtime.reap, runtime.close))
     if "customizer" in roles:
         customizer = CustomizerService(
             data_dir / "customizer",
-            runtime=runtime,
+            runtime=runtimes["customizer"],
             store=EntityStoreClient(urls.entities),
             hub=hub,
             targets=[_target(nim) for nim in settings.nims if nim.customization_enabled],
             max_trainings=settings.runtime.max_trainings,
-            gpus=len(gpus),
             model_cache=models,
         )
         nemo_routers.append(customizer_router(customizer))
@@ -159,11 +162,10 @@ def create_app(
     if "deployments" in roles:
         deployments = DeploymentService(
             data_dir / "deployments",
-            runtime=runtime,
+            runtime=runtimes["deployments"],
             store=EntityStoreClient(urls.entities),
             hub=hub,
             models=[_served(nim) for nim in settings.nims],
-            gpus=len(gpus),
             entity_store_url=urls.entities,
             model_cache=models,
         )
@@ -220,6 +222,20 @@ def open_runs(settings: Settings, data_dir: Path) -> RunStore:
             return EmbeddedRunStore(data_dir / "runs.sqlite")
 
 
+def open_runtime(settings: Settings, data_dir: Path, *, owner: str) -> Runtime:
+    """What launches the programs of `owner`, a service."""
+    match settings.runtime:
+        case ProcessRuntimeConfig() as config:
+            return ProcessRuntime(data_dir / "runtime", gpus=_gpus(config.gpus))
+        case KubernetesRuntimeConfig() as config:
+            try:
+                from flywheel.runtime.kubernetes import KubernetesRuntime  # noqa: PLC0415 - optional, and slow
+            except ImportError as error:
+                needs = "runtime.type: kubernetes needs the client: pip install 'flywheel[servers]'"
+                raise ConfigError(needs) from error
+            return KubernetesRuntime(config, folder=data_dir, owner=owner)
+
+
 def open_context(settings: Settings, records: LogStore, *, data_dir: Path, urls: ServiceUrls) -> Context:
     """What runs are advanced with, in the API's process or in a worker."""
     services = Services.at(urls, Hub(f"{urls.datastore}/v1/hf"))
@@ -238,6 +254,22 @@ def _urls(nmp: NmpConfig, addresses: Addresses) -> ServiceUrls:
         deployments=nmp.deployments_base_url or nemo,
         models=nmp.nim_base_url or addresses.models,
     )
+
+
+def _owners(
+    config: ProcessRuntimeConfig | KubernetesRuntimeConfig, services: frozenset[str]
+) -> list[tuple[str, ...]]:
+    """Services that share a runtime: all of a process do, because they share its GPUs; in a cluster each
+    finds its own by label."""
+    if isinstance(config, KubernetesRuntimeConfig):
+        return [(service,) for service in sorted(services)]
+    return [tuple(sorted(services))] if services else []
+
+
+def _runtime_detail(runtime: Runtime) -> str:
+    site = runtime.site
+    gpus = "as many GPUs as there are" if site.gpus is None else f"{site.gpus} GPUs"
+    return f"{'pods' if site.containers else 'processes'}, {gpus}"
 
 
 def _place(config: EmbeddedRecords | ElasticsearchRecords | EmbeddedRuns | MongoRuns, data_dir: Path) -> str:
@@ -262,6 +294,7 @@ def _served(nim: NimConfig) -> ServedModel:
         engine=nim.engine,
         gpus=nim.gpus or 0,
         context_length=nim.context_length,
+        image=nim.engine_image,
     )
 
 

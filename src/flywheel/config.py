@@ -167,15 +167,24 @@ class NimConfig(Block):
     pvc_size: str | None = None
     """Disk for the model's cache on Kubernetes, such as 25Gi."""
     registry_base: str = "nvcr.io/nim"
-    """Registry and folder of the image, for the engines `nim` and `vllm`."""
+    """Registry and folder of the image, for the engine `nim`."""
     tag: str | None = None
-    """Tag of the image."""
+    """Tag of the image, for the engines `nim` and `vllm`."""
+    image: str | None = None
+    """Image of the engine on Kubernetes, with its tag, for the engines `local` and `vllm`; null: the
+    runtime's `image`, and vllm/vllm-openai."""
     engine: Literal["local", "vllm", "nim"] = "local"
     """What serves it: our own small server, vLLM, or an NVIDIA NIM."""
     customization_enabled: bool = False
     """Whether runs train it; otherwise it is measured as it is."""
     customizer_configs: CustomizerConfigs = CustomizerConfigs()
     """How it is trained."""
+
+    @property
+    def engine_image(self) -> str | None:
+        """What serves it in a cluster; None where the engine knows."""
+        vllm = f"vllm/vllm-openai:{self.tag or 'latest'}" if self.engine == "vllm" else None
+        return self.image or vllm
 
     @property
     def target(self) -> str:
@@ -445,6 +454,8 @@ class KubernetesRuntimeConfig(Block):
     """Which runtime."""
     namespace: str | None = None
     """Namespace of what is launched; null: the pod's own, else that of the kubeconfig's context."""
+    instance: str = Field("flywheel", pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+    """Name of this installation, by which it finds again what it launched; two in one namespace need two."""
     kubeconfig: Path | None = None
     """Kubeconfig file; null: the pod's service account inside a cluster, else the usual kubeconfig."""
     context: str | None = None
@@ -462,6 +473,8 @@ class KubernetesRuntimeConfig(Block):
     volume_claim: str | None = None
     """Claim with this service's data folder; launched pods have it at the same place. Needed where the
     service itself runs in the cluster."""
+    host_path: bool = False
+    """Launched pods find the data folder on their node instead: for a cluster on this very machine."""
     storage_class: str | None = None
     """Storage class of claims that are made; null: the cluster's default."""
     node_selector: Mapping[str, str] = {}
@@ -481,7 +494,8 @@ class KubernetesRuntimeConfig(Block):
     kueue_queue: str | None = None
     """Name of the LocalQueue of Kueue that launched work waits in; null: no Kueue."""
     gpus: int | None = Field(None, ge=0)
-    """GPUs that may be in use at once; null: those that the cluster's nodes have."""
+    """GPUs that may be in use at once, by trainings and servers together; null: as many as the cluster gives,
+    and what is too much waits there. 0 trains and serves on CPUs."""
     max_trainings: int = Field(4, ge=1)
     """Trainings at once."""
 

@@ -1,11 +1,13 @@
 """Launching programs: one small protocol, the same for a laptop and a cluster.
 
-`process` starts child processes of this machine, `fake` plays scripted ones. A runtime knows nothing of
+`process` starts child processes of this machine, `kubernetes` Jobs and Deployments of a cluster, `fake` plays
+scripted ones. A runtime knows nothing of
 training or serving: it is handed a command, keeps it alive or not, and tells what became of it. Restarting
 what crashed is the caller's decision.
 """
 
 from flywheel.runtime.protocol import (
+    Cache,
     Handle,
     LaunchConflict,
     LaunchFailed,
@@ -13,10 +15,12 @@ from flywheel.runtime.protocol import (
     NotEnoughGpus,
     Runtime,
     RuntimeInUse,
+    Site,
     Status,
 )
 
 __all__ = [
+    "Cache",
     "Handle",
     "LaunchConflict",
     "LaunchFailed",
@@ -24,5 +28,6 @@ __all__ = [
     "NotEnoughGpus",
     "Runtime",
     "RuntimeInUse",
+    "Site",
     "Status",
 ]

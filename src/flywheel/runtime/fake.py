@@ -5,10 +5,11 @@ It keeps the whole protocol (idempotent names, failures, logs, stop), in memory 
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 
-from flywheel.runtime.protocol import Handle, LaunchConflict, LaunchSpec, Status
+from flywheel.runtime.protocol import Handle, LaunchConflict, LaunchSpec, Site, Status
 
 
 class FakeProgram:
@@ -64,6 +65,10 @@ class FakeRuntime:
         self._logs: dict[str, list[str]] = {}
         self._lock = threading.RLock()
         self.launched: list[LaunchSpec] = []
+
+    @property
+    def site(self) -> Site:
+        return Site(python=sys.executable, host="127.0.0.1", holds_stdin=False, containers=False, gpus=0)
 
     def launch(self, spec: LaunchSpec) -> Handle:
         with self._lock:

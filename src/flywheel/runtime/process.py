@@ -10,7 +10,6 @@ never written.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import signal
@@ -23,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import psutil
 from pydantic import BaseModel
@@ -37,6 +36,7 @@ from flywheel.runtime.protocol import (
     LaunchSpec,
     NotEnoughGpus,
     RuntimeInUse,
+    Site,
     Status,
 )
 
@@ -83,24 +83,34 @@ class ProcessRuntime:
         self._lock = threading.RLock()
         self._guard = _exclusive(self._folder)
 
+    @property
+    def site(self) -> Site:
+        return Site(
+            python=sys.executable,
+            host="127.0.0.1",
+            holds_stdin=True,
+            containers=False,
+            gpus=len(self._gpus),
+        )
+
     def launch(self, spec: LaunchSpec) -> Handle:
         with self._lock:
-            fingerprint = _fingerprint(spec)
+            fingerprint = spec.fingerprint
             state, record = self.status(spec.name).state, self._read(spec.name)
             if state == "running" and record is not None:
                 if record.fingerprint != fingerprint:
                     raise LaunchConflict(spec.name)
-                return Handle(name=spec.name, started=False)
+                return _handle(spec, started=False)
             if (
                 state == "succeeded"
                 and spec.kind == "job"
                 and record is not None
                 and record.fingerprint == fingerprint
             ):
-                return Handle(name=spec.name, started=False)
+                return _handle(spec, started=False)
             self._start(spec, fingerprint)
         log.info("launched", extra={"launch": spec.name, "command": " ".join(spec.command)})
-        return Handle(name=spec.name, started=True)
+        return _handle(spec, started=True)
 
     def status(self, name: str) -> Status:
         record = self._read(name)
@@ -247,6 +257,11 @@ class ProcessRuntime:
         return (self._of(name) / "exit.json").exists()
 
 
+def _handle(spec: LaunchSpec, *, started: bool) -> Handle:
+    address = f"http://127.0.0.1:{spec.port}" if spec.port is not None else None
+    return Handle(name=spec.name, started=started, address=address)
+
+
 def _exclusive(folder: Path) -> IO[str]:
     guard = (folder / "lock").open("w")
     try:
@@ -272,11 +287,6 @@ def _ended(code: int, cause: str | None) -> Status:
     if cause is None:
         cause = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return Status(state="failed", exit_code=code, cause=cause)
-
-
-def _fingerprint(spec: LaunchSpec) -> str:
-    parts: dict[str, Any] = spec.model_dump(mode="json", exclude={"labels"})
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _alive(record: _Record) -> bool:

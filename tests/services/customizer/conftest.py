@@ -48,7 +48,7 @@ def start(
     """Starts a customizer on this test's folder; call it again after `stop` for the next life."""
     lives: list[CustomizerService] = []
 
-    def start(runtime: ProcessRuntime = runtime, gpus: int = 0) -> CustomizerService:
+    def start(runtime: ProcessRuntime = runtime) -> CustomizerService:
         service = CustomizerService(
             tmp_path / "customizer",
             runtime=runtime,
@@ -58,7 +58,6 @@ def start(
             resolve=lambda name: tmp_path / "model",
             train_command=control.command,
             retry_pauses_s=(0, 0),
-            gpus=gpus,
         )
         service.start()
         lives.append(service)

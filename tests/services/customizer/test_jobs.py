@@ -440,7 +440,7 @@ def test_a_training_waits_for_its_gpu_and_says_so(
     gpus = ProcessRuntime(tmp_path / "other", gpus=("0",))
     sleep = (sys.executable, "-c", "import time; time.sleep(60)")
     gpus.launch(LaunchSpec(name="other", kind="job", command=sleep, workdir=tmp_path, gpus=1))
-    service = start(gpus, gpus=1)
+    service = start(gpus)
 
     job = create(service)
     waiting = wait_for(service, job.id, "pending")

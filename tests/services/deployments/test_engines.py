@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from flywheel.runtime import Cache, Site
 from flywheel.services.deployments.engines import Wanted, local, nim, vllm
+
+MACHINE = Site(python=sys.executable, host="127.0.0.1", holds_stdin=True, containers=False, gpus=2)
+CLUSTER = Site(python="python", host="0.0.0.0", port=8000, holds_stdin=False, containers=True, gpus=None)  # noqa: S104
 
 
 @pytest.fixture
@@ -22,6 +26,7 @@ def wanted(tmp_path: Path) -> Wanted:
         folder=folder,
         port=4321,
         workdir=tmp_path / "work",
+        site=MACHINE,
         gpus=2,
         context_length=4096,
     )
@@ -103,3 +108,49 @@ def test_a_nim_without_adapters_or_gpus(wanted: Wanted) -> None:
 
     assert command[-3:] == ("--env", "NGC_API_KEY", "nvcr.io/nim/meta/llama")
     assert "--gpus" not in command
+
+
+def test_local_in_a_cluster(wanted: Wanted) -> None:
+    spec = local(replace(wanted, site=CLUSTER, port=8000))
+
+    assert spec.command[0] == "python"
+    written = json.loads(Path(spec.command[3]).read_text())
+    assert (written["host"], written["port"], written["stdin_lifeline"]) == ("0.0.0.0", 8000, False)  # noqa: S104
+    assert (spec.health, spec.alive) == ("/v1/health/ready", "/v1/health/live")
+    assert (spec.image, spec.files) == (None, True)
+
+
+def test_vllm_in_a_cluster_has_its_own_image(wanted: Wanted) -> None:
+    spec = vllm(replace(wanted, site=CLUSTER, port=8000))
+
+    assert spec.image == "vllm/vllm-openai:latest"
+    assert spec.command[:2] == ("vllm", "serve")
+    assert spec.command[spec.command.index("--host") + 1] == "0.0.0.0"  # noqa: S104
+
+
+def test_a_nim_in_a_cluster_starts_by_its_image_and_keeps_its_files(wanted: Wanted) -> None:
+    spec = nim(
+        replace(
+            wanted,
+            site=CLUSTER,
+            port=8000,
+            image="nvcr.io/nim/meta/llama:1.8.3",
+            disk="25Gi",
+            env={"NIM_GUIDED_DECODING_BACKEND": "outlines"},
+            entity_store_url="http://entities:8000",
+        )
+    )
+
+    assert (spec.command, spec.image, spec.files) == ((), "nvcr.io/nim/meta/llama:1.8.3", False)
+    assert spec.cache == Cache(name="meta/llama", path="/opt/nim/.cache", size="25Gi")
+    assert spec.env == {
+        "NIM_SERVER_PORT": "8000",
+        "NIM_HTTP_API_PORT": "8000",
+        "NIM_JSONL_LOGGING": "1",
+        "NIM_CACHE_PATH": "/opt/nim/.cache",
+        "NIM_PEFT_SOURCE": "http://entities:8000",
+        "NIM_PEFT_REFRESH_INTERVAL": "10",
+        "NIM_MAX_CPU_LORAS": "16",
+        "NIM_MAX_GPU_LORAS": "8",
+        "NIM_GUIDED_DECODING_BACKEND": "outlines",
+    }

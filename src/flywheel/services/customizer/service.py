@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from flywheel.errors import FlywheelError, NotFound
@@ -20,7 +21,14 @@ from flywheel.nemo.entity_store import EntityStoreClient
 from flywheel.runtime import Runtime
 from flywheel.services.customizer import jobs
 from flywheel.services.customizer.catalog import Catalog, Target
-from flywheel.services.customizer.work import JOBS, ResolveModel, TrainCommand, Worker, training_command
+from flywheel.services.customizer.work import (
+    JOBS,
+    LABELS,
+    ResolveModel,
+    TrainCommand,
+    Worker,
+    training_command,
+)
 from flywheel.stores.entities import Document, Entities, EntityNotFound
 
 log = get_logger(__name__)
@@ -45,8 +53,7 @@ class CustomizerService:
     """The customizer on `data_dir`.
 
     `store` is the entity store, where models are registered, `hub` the data store, where data sets come from
-    and adapters go. `targets` are the base models of the settings. `max_trainings` run at once; `gpus` is
-    how many this machine has, whatever a config asks for.
+    and adapters go. `targets` are the base models of the settings. `max_trainings` run at once.
     """
 
     def __init__(
@@ -58,10 +65,9 @@ class CustomizerService:
         hub: Hub,
         targets: Sequence[Target] = (),
         max_trainings: int = 1,
-        gpus: int = 0,
         model_cache: Path | None = None,
         resolve: ResolveModel | None = None,
-        train_command: TrainCommand = training_command,
+        train_command: TrainCommand | None = None,
         retry_pauses_s: Sequence[float] = (0.5, 1, 2, 4, 8),
     ) -> None:
         cache = model_cache or data_dir / "models"
@@ -80,8 +86,7 @@ class CustomizerService:
             hub=hub,
             store=store,
             resolve=resolve or (lambda name: resolve_model(name, cache_dir=cache)),
-            train_command=train_command,
-            gpus=gpus,
+            train_command=train_command or partial(training_command, runtime.site.python),
             stopping=self._stopping,
             pauses_s=retry_pauses_s,
         )
@@ -89,9 +94,10 @@ class CustomizerService:
     def start(self) -> None:
         """Write the settings' targets, take up what an earlier life did not finish, begin to work."""
         self._catalog.seed(self._targets)
-        for job in self._entities.all(JOBS):
-            if job["status"] in FINISHED:
-                continue
+        unfinished = [job for job in self._entities.all(JOBS) if job["status"] not in FINISHED]
+        for name in set(self._runtime.names(LABELS)) - {job["id"] for job in unfinished}:
+            self._runtime.stop(name)
+        for job in unfinished:
             self._entities.update(JOBS, job["id"], lambda doc: jobs.logged(doc, "resumed after a restart"))
             self._queue.put(job["id"])
         for number in range(self._max_trainings):

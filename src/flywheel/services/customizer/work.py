@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from flywheel.errors import Conflict, FlywheelError, UpstreamError, UserError
+from flywheel.errors import Conflict, FlywheelError, StorageFull, Unavailable, UpstreamError, UserError
 from flywheel.hub import Hub
 from flywheel.log import get_logger, log_context
 from flywheel.nemo.customization import FINISHED, JobState
@@ -39,15 +38,16 @@ TAIL_S: Final = 0.5
 
 Result = TypeVar("Result")
 TrainCommand = Callable[[Path, int], tuple[str, ...]]
+"""How training is started for a SPEC file on so many GPUs."""
 ResolveModel = Callable[[str], Path]
 
 
-def training_command(spec: Path, gpus: int) -> tuple[str, ...]:
-    """How training is started for the SPEC file; on several GPUs, one process each."""
+def training_command(python: str, spec: Path, gpus: int) -> tuple[str, ...]:
+    """Our own training, by the interpreter `python`; on several GPUs, one process each."""
     if gpus > 1:
         torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}")
-        return (sys.executable, *torchrun, "-m", "flywheel.training", str(spec))
-    return (sys.executable, "-m", "flywheel.training", str(spec))
+        return (python, *torchrun, "-m", "flywheel.training", str(spec))
+    return (python, "-m", "flywheel.training", str(spec))
 
 
 class Interrupted(Exception):
@@ -85,7 +85,7 @@ class BadAdapter(FlywheelError):
 
 @dataclass(frozen=True)
 class Worker:
-    """Performs jobs of `entities` under `folder`, one folder each. `gpus` is what this machine has."""
+    """Performs jobs of `entities` under `folder`, one folder each."""
 
     folder: Path
     entities: Entities
@@ -94,7 +94,6 @@ class Worker:
     store: EntityStoreClient
     resolve: ResolveModel
     train_command: TrainCommand
-    gpus: int
     stopping: threading.Event
     pauses_s: Sequence[float] = (0.5, 1, 2, 4, 8)
 
@@ -223,7 +222,7 @@ class Worker:
             "max_seq_length": snapshot["max_seq_length"],
             "precision": snapshot["precision"] if snapshot["precision"] in ("fp16", "fp32") else "auto",
             "hyperparameters": job["hyperparameters"],
-            "stdin_lifeline": True,
+            "stdin_lifeline": self.runtime.site.holds_stdin,
         }
         path: Path = self.folder / job["id"] / "spec.json"
         path.write_text(json.dumps(spec, indent=1, sort_keys=True))
@@ -231,14 +230,14 @@ class Worker:
 
     def _train(self, job: Document, spec: Path) -> None:
         job_id, option = job["id"], job["config_snapshot"]["training_option"]
-        gpus = min(option["num_gpus"] * option.get("num_nodes", 1), self.gpus)
+        gpus = self.runtime.site.granted(option["num_gpus"] * option.get("num_nodes", 1))
         launch = LaunchSpec(
             name=job_id,
             kind="job",
             command=self.train_command(spec, gpus),
             workdir=spec.parent,
             gpus=gpus,
-            labels=LABELS,
+            labels={**LABELS, "model": job["config_snapshot"]["base_model"]},
         )
         self._say(job_id, "TrainingJobCreated")
         self._launch(job_id, launch)
@@ -246,7 +245,13 @@ class Worker:
         progress = Progress(
             self._output(job_id) / "progress.jsonl", job["hyperparameters"]["log_every_n_steps"]
         )
+        waits_for: str | None = None
         while not (status := self.runtime.wait(job_id, TAIL_S)).ended:
+            if status.state == "pending" and status.cause and status.cause != waits_for:
+                self._wait(job_id, status.cause)
+            elif status.state == "running" and waits_for:
+                self._say(job_id, "TrainingJobRunning")
+            waits_for = status.cause if status.state == "pending" else None
             self._report(job_id, progress)
         self._report(job_id, progress)
         if status.state != "succeeded":
@@ -254,18 +259,26 @@ class Worker:
         self._say(job_id, "TrainingJobCompleted")
 
     def _launch(self, job_id: str, launch: LaunchSpec) -> None:
-        """Start training as soon as there are GPUs for it."""
+        """Start training as soon as there are GPUs for it, and a cluster that answers."""
         while True:
             try:
                 self.runtime.launch(launch)
             except NotEnoughGpus as error:
                 if not error.ever:
                     raise
-                reason, waiting = str(error), "NotEnoughResources"
-                self._change(job_id, partial(jobs.moved, status="pending", message=waiting, detail=reason))
+                self._wait(job_id, str(error))
+                self.stopping.wait(TAIL_S)
+            except StorageFull:
+                raise
+            except Unavailable as error:
+                self._wait(job_id, str(error))
                 self.stopping.wait(TAIL_S)
             else:
                 return
+
+    def _wait(self, job_id: str, reason: str) -> None:
+        waiting = "NotEnoughResources"
+        self._change(job_id, partial(jobs.moved, status="pending", message=waiting, detail=reason))
 
     def _report(self, job_id: str, progress: Progress) -> None:
         if progress.read():

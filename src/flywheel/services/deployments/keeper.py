@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 
-from flywheel.errors import FlywheelError
+from flywheel.errors import FlywheelError, StorageFull, Unavailable
 from flywheel.log import get_logger
 from flywheel.nemo.deployment import DeploymentState
 from flywheel.runtime import LaunchConflict, NotEnoughGpus, Runtime, Status
@@ -27,6 +27,8 @@ from flywheel.stores.entities import Document, Entities, EntityNotFound
 log = get_logger(__name__)
 
 DEPLOYMENTS = "model deployments"
+_FIRST_ANSWER_S = 60
+"""A large model compiles its kernels on the first question."""
 
 
 class EngineEnded(FlywheelError):
@@ -64,7 +66,6 @@ class Tools:
     engines: Mapping[str, Engine]
     models: Mapping[str, ServedModel]
     resolve: Callable[[str], Path]
-    gpus: int
     entity_store_url: str | None
     patience: Patience
     ready: Callable[[], None]
@@ -111,10 +112,19 @@ class Keeper:
         except Exception as error:
             log.exception("a deployment failed unforeseen", extra={"deployment": self._id})
             self._settle("failed", f"unforeseen {type(error).__name__}: {error}")
-        finally:
-            self._tools.backends.remove(self._id)
-            if self._take_down:
+        else:
+            self._end_engine(always=False)
+            return
+        self._end_engine(always=True)
+
+    def _end_engine(self, *, always: bool) -> None:
+        """Answer no more; end the engine where it was released, or has failed for good."""
+        self._tools.backends.remove(self._id)
+        if always or self._take_down:
+            try:
                 self._tools.runtime.stop(self._id)
+            except FlywheelError as error:
+                log.warning("not ended yet", extra={"deployment": self._id, "error": str(error)})
 
     def _prepare(self) -> tuple[Wanted, Engine]:
         """What to launch, from the deployment's document and the settings' models."""
@@ -136,9 +146,11 @@ class Keeper:
             folder=folder,
             port=document.get("_port") or 0,
             workdir=tools.folder / self._id,
-            gpus=min(nim.get("gpu") or model.gpus, tools.gpus),
+            site=tools.runtime.site,
+            gpus=tools.runtime.site.granted(nim.get("gpu") or model.gpus),
             context_length=model.context_length,
-            image=image,
+            image=image if engine.contained else model.image,
+            disk=nim.get("pvc_size") or None,
             env=env,
             lora=not nim.get("disable_lora_support"),
             entity_store_url=tools.entity_store_url,
@@ -163,11 +175,17 @@ class Keeper:
                 crashes += 1
 
     def _live(self, wanted: Wanted, engine: Engine) -> None:
-        """One life of the engine. Returns when it is over; raises EngineEnded when the engine goes first."""
-        tools = self._tools
+        """One launch of the engine. Returns when it is over; raises EngineEnded when the engine goes first.
+
+        A runtime may start it again by itself, elsewhere and without its adapters: it is waited for anew.
+        """
         url = self._launch(wanted, engine)
-        if url is None or not self._answers(url + engine.health):
-            return
+        while url is not None and (life := self._answers(url, engine, wanted.model)) is not None:
+            self._offer(wanted, engine, url)
+            self._watch(life)
+
+    def _offer(self, wanted: Wanted, engine: Engine, url: str) -> None:
+        tools = self._tools
         backend = Backend(
             deployment_id=self._id,
             url=url,
@@ -179,20 +197,30 @@ class Keeper:
         self._settle("ready", f"{wanted.model} answers", url=url + "/v1")
         log.info("deployment ready", extra={"deployment": self._id, "model": wanted.model, "url": url})
         tools.ready()
+
+    def _watch(self, life: str) -> None:
+        """Returns when it is over, or the engine is not any more the one that began to answer."""
+        tools = self._tools
         while not self._over.is_set():
-            if (status := tools.runtime.wait(self._id, tools.patience.look)).ended:
+            status = tools.runtime.wait(self._id, tools.patience.look)
+            if status.ended or status.state == "pending" or (status.life or "") != life:
                 tools.backends.remove(self._id)
-                raise self._ended(status)
+                if status.ended:
+                    raise self._ended(status)
+                log.warning("an engine is elsewhere now", extra={"deployment": self._id})
+                return
 
     def _launch(self, wanted: Wanted, engine: Engine) -> str | None:
         """Start the engine, on the port it has if it runs already; its address. None when it is over."""
         runtime = self._tools.runtime
         while not self._over.is_set():
-            if wanted.port == 0 or runtime.status(self._id).state != "running":
+            if wanted.site.port is not None:
+                wanted = replace(wanted, port=wanted.site.port)
+            elif wanted.port == 0 or runtime.status(self._id).state != "running":
                 wanted = replace(wanted, port=free_port())
             spec = engine.build(wanted)
             try:
-                runtime.launch(spec)
+                handle = runtime.launch(spec)
             except LaunchConflict:
                 runtime.stop(self._id)
                 continue
@@ -202,28 +230,57 @@ class Keeper:
                 self._settle("pending", f"NotEnoughResources: {error}")
                 self._over.wait(1.0)
                 continue
-            url = f"http://127.0.0.1:{wanted.port}"
+            except StorageFull:
+                raise
+            except Unavailable as error:
+                self._settle("pending", f"trying again: {error}")
+                self._over.wait(1.0)
+                continue
             self._settle("running", f"{wanted.model} is loading", _port=wanted.port)
-            return url
+            return handle.address
         return None
 
-    def _answers(self, url: str) -> bool:
-        """Wait for the engine's first answer; false when it is over before."""
+    def _answers(self, url: str, engine: Engine, model: str) -> str | None:
+        """Wait for the engine's first answer: which life of it gave it. None when it is over before.
+
+        What it spends waiting for a machine does not count as its start."""
         tools, patience = self._tools, self._tools.patience
-        end = time.monotonic() + patience.startup
+        end, told = time.monotonic() + patience.startup, "loading"
         while not self._over.is_set():
-            try:
-                if tools.http.get(url).is_success:
-                    return True
-            except httpx.TransportError as error:
-                log.debug("not answering yet", extra={"url": url, "error": str(error)})
             if (status := tools.runtime.wait(self._id, patience.look)).ended:
                 raise self._ended(status)
+            if status.state == "pending":
+                end = time.monotonic() + patience.startup
+                cause = status.cause or "waiting to be started"
+                if cause != told:
+                    self._settle("pending", cause)
+                told = cause
+                continue
+            if told != "loading":
+                told = "loading"
+                self._settle("running", f"{model} is loading")
+            if self._completes(url, engine, model):
+                return status.life or ""
             if time.monotonic() > end:
                 output = tools.runtime.logs(self._id, tail=20)
                 tools.runtime.stop(self._id)
                 raise EngineEnded(f"no answer from {url} in {patience.startup:g} s", output)
-        return False
+        return None
+
+    def _completes(self, url: str, engine: Engine, model: str) -> bool:
+        """Whether the engine says that it is ready, and answers a question. One that refuses the question as
+        it is, such as an embedding model, answers too."""
+        http, question = self._tools.http, {"role": "user", "content": "hi"}
+        body = {"model": model, "messages": [question], "max_tokens": 1}
+        try:
+            if not http.get(url + engine.health).is_success:
+                return False
+            return (
+                http.post(url + "/v1/chat/completions", json=body, timeout=_FIRST_ANSWER_S).status_code < 500
+            )
+        except httpx.TransportError as error:
+            log.debug("not answering yet", extra={"url": url, "error": str(error)})
+            return False
 
     def _ended(self, status: Status) -> EngineEnded:
         reason = status.cause or ("it ended by itself" if status.state == "succeeded" else status.state)

@@ -78,7 +78,7 @@ class DeploymentService:
     """Deployments kept in `data_dir`.
 
     `store` and `hub` are where adapters come from, `models` how the settings want theirs served; a model that
-    is not among them is looked up by name and served by the engine `local`. `gpus` is what the machine has.
+    is not among them is looked up by name and served by the engine `local`.
     """
 
     def __init__(
@@ -89,7 +89,6 @@ class DeploymentService:
         store: EntityStoreClient,
         hub: Hub,
         models: Sequence[ServedModel] = (),
-        gpus: int = 0,
         entity_store_url: str | None = None,
         model_cache: Path | None = None,
         resolve: Callable[[str], Path] | None = None,
@@ -113,7 +112,6 @@ class DeploymentService:
             engines=engines,
             models={model.name: model for model in models},
             resolve=resolve or (lambda name: resolve_model(name, cache_dir=cache)),
-            gpus=gpus,
             entity_store_url=entity_store_url,
             patience=patience,
             ready=self._adapters.wake,
