@@ -1,7 +1,7 @@
-"""Writes docs/configuration.md and docs/commands.md from the code: `python docs/generate.py`.
+"""Writes docs/configuration.md, docs/commands.md and docs/metrics.md from the code: `python docs/generate.py`.
 
-The text under a field of `flywheel.config` and the help of a command are the only sources; a test compares
-these pages with what this script would write, so they cannot fall behind.
+The text under a field of `flywheel.config`, the help of a command and the meaning of a metric are the only
+sources; a test compares these pages with what this script would write, so they cannot fall behind.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from flywheel.config import Settings, blocks_in
+from flywheel.metrics import DESCRIBED
 
 HERE = Path(__file__).parent
 
@@ -96,8 +97,31 @@ def _command(command: Any, path: str) -> list[str]:
     return lines
 
 
+def metrics() -> str:
+    """The reference of what Prometheus finds under /metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        "Every address of `flywheel serve` has `/metrics` for Prometheus: what this process counted since it began, the",
+        "same page on each of its three addresses (scrape one of them). No setting turns it on. `_total` is a counter,",
+        "`_seconds` a histogram with `_bucket`, `_sum` and `_count`, the others are gauges. No label holds the id of a run",
+        "or a job, or the name of a client. Beside these stand the process' own: `process_resident_memory_bytes`,",
+        "`process_cpu_seconds_total`, `process_open_fds`, `process_start_time_seconds`.",
+        "",
+        "This page is written by `docs/generate.py`.",
+        "",
+        "| metric | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for metric in DESCRIBED:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{metric.name}` | {metric.kind} | {labels} | {metric.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
+    (HERE / "metrics.md").write_text(metrics(), "utf-8")
     (HERE / "configuration.md").write_text(configuration(), "utf-8")
     (HERE / "commands.md").write_text(commands(), "utf-8")
 

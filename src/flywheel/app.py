@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,10 @@ from flywheel.config import (
     Settings,
 )
 from flywheel.errors import ConfigError
+from flywheel.health import Check, Finding, Readiness
 from flywheel.hub import Hub
 from flywheel.log import get_logger
+from flywheel.metrics import Reading
 from flywheel.nemo.calls import ServiceUrls
 from flywheel.nemo.entity_store import EntityStoreClient
 from flywheel.orchestrator.context import Context, Limits
@@ -54,6 +56,15 @@ from flywheel.stores.logs import EmbeddedLogStore, LogStore
 from flywheel.stores.logs.embedded import FILE_NAME as RECORDS_FILE
 from flywheel.stores.runs import RunStore
 from flywheel.stores.runs.embedded import EmbeddedRunStore
+from flywheel.vitals import (
+    folder_check,
+    record_states,
+    records_check,
+    run_states,
+    runs_check,
+    service_check,
+)
+from flywheel.vitals import router as vitals_router
 from flywheel.web import make_app
 
 ROLES = ("orchestrator", "datastore", "customizer", "evaluator", "deployments")
@@ -90,6 +101,8 @@ class Part:
     detail: str = ""
     start: Callable[[], object] = lambda: None
     stop: Callable[[], object] = lambda: None
+    check: Check | None = None
+    """Whether what it needs answers; None: it needs nothing that could be away."""
 
 
 @dataclass
@@ -102,17 +115,31 @@ class Flywheel:
     addresses: Addresses
     records: LogStore
     parts: Sequence[Part]
+    readiness: Readiness = field(init=False)
+    started: bool = False
+
+    def __post_init__(self) -> None:
+        self.readiness = Readiness({part.name: part.check for part in self.parts if part.check})
 
     def start(self) -> None:
         """Begin the background work, part by part; what an earlier life left unfinished goes on."""
         for part in self.parts:
             part.start()
+        self.started = True
 
     def stop(self) -> None:
         """End the background work in reverse order; every part is stopped, whatever another one does."""
+        self.started = False
         with ExitStack() as stack:
             for part in self.parts:
                 stack.callback(part.stop)
+            stack.callback(self.readiness.close)
+
+    def findings(self) -> list[Finding]:
+        """What this process needs, and whether it answers."""
+        if not self.started:
+            return [Finding("start", False, "the process is starting or stopping", "wait a moment")]
+        return self.readiness.findings()
 
     def health(self) -> list[Health]:
         """Ask every address whether it answers."""
@@ -132,7 +159,13 @@ def create_app(
     models = data_dir / "models"
     hub = Hub(f"{urls.datastore}/v1/hf")
     records = open_records(settings, data_dir)
-    parts: list[Part] = [Part("records", "", _place(settings.records, data_dir), stop=records.close)]
+    place = _place(settings.records, data_dir)
+    parts: list[Part] = [
+        Part("records", "", place, stop=records.close, check=records_check(records)),
+        Part("data folder", "", str(data_dir), check=folder_check(data_dir)),
+        *_services_elsewhere(urls, addresses, roles),
+    ]
+    states: list[Callable[[], Iterable[Reading]]] = []
     nemo_routers: list[APIRouter] = []
     proxy_routers: list[APIRouter] = []
     api_routers: list[APIRouter] = []
@@ -187,19 +220,24 @@ def create_app(
         context = open_context(settings, records, data_dir=data_dir, urls=urls)
         loop = Loop(context, workers=settings.wakeups.workers)
         api_routers.append(jobs_router(context, loop.wake))
-        parts.append(Part("runs", "", _place(settings.runs, data_dir), stop=context.runs.close))
+        place = _place(settings.runs, data_dir)
+        parts.append(Part("runs", "", place, stop=context.runs.close, check=runs_check(context.runs)))
+        states += [run_states(context.runs), record_states(records)]
         candidates = f"candidates: {', '.join(nim.model_name for nim in settings.nims) or 'none'}"
         stop = _in_turn(loop.stop, context.services.close)
         parts.append(Part("orchestrator", addresses.api, candidates, loop.start, stop))
 
     flywheel = Flywheel(
         api=make_app("Flywheel", "problem", api_routers),
-        nemo=make_app("NeMo microservices", "nemo", [*nemo_routers, _alive()]),
-        models=make_app("Model proxy", "openai", [*proxy_routers, _alive()]),
+        nemo=make_app("NeMo microservices", "nemo", nemo_routers),
+        models=make_app("Model proxy", "openai", proxy_routers),
         addresses=addresses,
         records=records,
         parts=parts,
     )
+    vitals = vitals_router(flywheel.findings, states)
+    for app in (flywheel.api, flywheel.nemo, flywheel.models):
+        app.include_router(vitals)
     flywheel.api.include_router(_api_health(flywheel))
     return flywheel
 
@@ -272,6 +310,26 @@ def _runtime_detail(runtime: Runtime) -> str:
     return f"{'pods' if site.containers else 'processes'}, {gpus}"
 
 
+_NEEDS = {
+    "orchestrator": ("entities", "datastore", "customizer", "evaluator", "deployments", "models"),
+    "customizer": ("entities", "datastore"),
+    "deployments": ("entities", "datastore"),
+    "evaluator": ("datastore", "models"),
+}
+"""The services that a role calls, by their names in ServiceUrls."""
+
+
+def _services_elsewhere(urls: ServiceUrls, addresses: Addresses, roles: frozenset[str]) -> list[Part]:
+    """What `roles` call in other processes; not started and stopped here, but looked at."""
+    called = {getattr(urls, name): name for role in roles for name in _NEEDS.get(role, ())}
+    own = {addresses.nemo, addresses.models}
+    return [
+        Part(f"{name} elsewhere", "", url, check=service_check(f"{name} elsewhere", url))
+        for url, name in called.items()
+        if url not in own
+    ]
+
+
 def _place(config: EmbeddedRecords | ElasticsearchRecords | EmbeddedRuns | MongoRuns, data_dir: Path) -> str:
     return f"SQLite, {data_dir}" if config.type == "embedded" else f"{config.type}, {config.url}"
 
@@ -332,19 +390,8 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _alive() -> APIRouter:
-    router = APIRouter(tags=["health"])
-
-    @router.get("/health/live")
-    def live() -> dict[str, str]:
-        """This process answers."""
-        return {"status": "live", "version": __version__}
-
-    return router
-
-
 def _api_health(flywheel: Flywheel) -> APIRouter:
-    router = _alive()
+    router = APIRouter(tags=["health"])
 
     @router.get("/api/health")
     def health() -> dict[str, Any]:

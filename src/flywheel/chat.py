@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from flywheel import tracing
 from flywheel.errors import ChatBusy, ChatError, ChatRejected, ChatTimeout, ChatUnreachable, ChatUnreadable
 
 _DETAIL_LIMIT: Final = 2000
@@ -112,9 +113,18 @@ class ChatClient:
     async def _send(
         self, method: str, url: str, model: str, body: Mapping[str, Any] | None
     ) -> httpx.Response:
+        about = {"http.request.method": method, "url.full": url, "gen_ai.request.model": model}
+        with tracing.span(f"{method} {url.removeprefix(self.base_url)}", about, kind="client") as span:
+            response = await self._asked(method, url, model, body)
+            span.note(http__response__status_code=response.status_code)
+            return response
+
+    async def _asked(
+        self, method: str, url: str, model: str, body: Mapping[str, Any] | None
+    ) -> httpx.Response:
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._http.request(method, url, json=body)
+                response = await self._http.request(method, url, json=body, headers=tracing.headers())
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ChatUnreachable(url, model, f"no connection ({_words(error)})") from error
         except (TimeoutError, httpx.TimeoutException) as error:

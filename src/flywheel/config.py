@@ -128,6 +128,20 @@ class LoggingConfig(Block):
     """`json` writes one object per line, for collectors."""
 
 
+class TelemetryConfig(Block):
+    """Traces, by OpenTelemetry. Metrics need no setting: every address has them under /metrics."""
+
+    otlp_endpoint: Address | None = None
+    """Address of a collector that takes OTLP over HTTP, such as http://collector:4318; null: no traces. Its
+    credentials, where it wants some, are in the environment: OTEL_EXPORTER_OTLP_HEADERS."""
+    service_name: str = Field("flywheel", min_length=1, max_length=255)
+    """Name of this installation in the traces; `flywheel.role` tells its processes apart."""
+    sample_ratio: float = Field(1.0, ge=0, le=1)
+    """Share of the traces that are kept. What begins elsewhere is kept as it was decided there."""
+    export_interval: float = Field(5.0, gt=0)
+    """Seconds that spans wait to be sent together."""
+
+
 class CustomizerConfigs(Block):
     """How the customizer trains a candidate (the blueprint's `customizer_configs`)."""
 
@@ -518,6 +532,8 @@ class Settings(Block):
     """Where the NeMo services are."""
     logging_config: LoggingConfig = LoggingConfig()
     """What the log shows."""
+    telemetry: TelemetryConfig = TelemetryConfig()
+    """Where traces go."""
     nims: tuple[NimConfig, ...] = ()
     """The candidates."""
     llm_judge_config: LlmJudgeConfig | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from time import perf_counter
 from typing import Any, Literal
 
 from fastapi import APIRouter, FastAPI, Request
@@ -15,8 +16,9 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flywheel import __version__
+from flywheel import __version__, metrics, tracing
 from flywheel.errors import FlywheelError
 from flywheel.log import get_logger
 
@@ -34,6 +36,7 @@ def make_app(
     for router in routers:
         app.include_router(router)
     install_errors(app, dialect)
+    app.add_middleware(Observed, name=title)
     return app
 
 
@@ -71,6 +74,59 @@ def install_errors(app: FastAPI, dialect: Dialect) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(Exception, unforeseen)
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UNTRACED = ("/health/", "/metrics")
+
+
+class Observed:
+    """Counts, times and traces the requests of the application `name`; bodies pass through untouched."""
+
+    def __init__(self, app: ASGIApp, name: str) -> None:
+        self._app, self._name = app, name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        status, began = 500, perf_counter()
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if scope["path"].startswith(_UNTRACED):
+                await self._app(scope, receive, sending)
+                return
+            about = {"http.request.method": method, "url.path": scope["path"]}
+            with tracing.span(method, about, kind="server", parent=_traceparent(scope)) as span:
+                try:
+                    await self._app(scope, receive, sending)
+                finally:
+                    route = _route(scope)
+                    span.rename(f"{method} {route}")
+                    span.note(http__route=route, http__response__status_code=status)
+                    if status >= 500:
+                        span.fail(f"status {status}")
+        finally:
+            route = _route(scope)
+            metrics.HTTP_REQUESTS.labels(self._name, method, route, status).inc()
+            metrics.HTTP_SECONDS.labels(self._name, method, route).observe(perf_counter() - began)
+
+
+def _route(scope: Scope) -> str:
+    """The template that the path was matched with; raw paths are without number."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+def _traceparent(scope: Scope) -> str | None:
+    found = next((value for name, value in scope["headers"] if name == b"traceparent"), None)
+    return found.decode("latin-1") if found else None
 
 
 def _render(dialect: Dialect, status: int, code: str, message: str, headers: dict[str, str]) -> Response:

@@ -19,7 +19,7 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from flywheel import log
+from flywheel import log, tracing
 from flywheel.app import ROLES, Addresses, Flywheel, create_app
 from flywheel.cli.console import out
 from flywheel.config import Settings, load_settings
@@ -143,6 +143,7 @@ async def run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     urls = [_url(each) for each in sockets]
+    tracing.start(settings.telemetry, "all" if roles == set(ROLES) else ",".join(sorted(roles)))
     flywheel = create_app(settings, roles, data_dir=data, addresses=Addresses(*urls))
     servers = [_Server(app) for app in (flywheel.api, flywheel.nemo, flywheel.models)]
     serving = [loop.create_task(s.serve(sockets=[each])) for s, each in zip(servers, sockets, strict=True)]
@@ -161,6 +162,7 @@ async def run(
         for server in servers:
             server.should_exit = True
         await asyncio.gather(*serving)
+        await asyncio.to_thread(tracing.stop)
         (data / ADDRESS_FILE).unlink(missing_ok=True)
 
 

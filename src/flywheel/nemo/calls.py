@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from flywheel import tracing
 from flywheel.errors import UpstreamError
 
 _PASSING: Final = frozenset({429, 502, 503, 504})
@@ -84,11 +85,20 @@ class Caller:
     def _send(
         self, method: str, path: str, body: Any, query: Mapping[str, str] | None, fine: frozenset[int]
     ) -> httpx.Response:
+        about = {"http.request.method": method, "url.full": self._base_url + path}
+        with tracing.span(f"{method} {path.partition('?')[0]}", about, kind="client") as span:
+            response = self._tried(method, path, body, query, fine)
+            span.note(http__response__status_code=response.status_code)
+            return response
+
+    def _tried(
+        self, method: str, path: str, body: Any, query: Mapping[str, str] | None, fine: frozenset[int]
+    ) -> httpx.Response:
         url = self._base_url + path
         for tries in range(self._retries + 1):
             last = tries == self._retries
             try:
-                response = self._http.request(method, url, json=body, params=query)
+                response = self._http.request(method, url, json=body, params=query, headers=tracing.headers())
             except httpx.TransportError as error:
                 never_left = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if last or not (method in _SAFE or never_left):

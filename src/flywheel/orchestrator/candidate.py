@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flywheel import metrics, tracing
 from flywheel.errors import FlywheelError
 from flywheel.log import get_logger
 from flywheel.orchestrator.context import Context
@@ -27,6 +28,15 @@ log = get_logger(__name__)
 
 def proceed(run: Run, candidate: Candidate, context: Context) -> Candidate:
     """One pass; what fails is written into the candidate, nothing is raised."""
+    about = {"flywheel.run_id": run.id, "flywheel.candidate": candidate.model_name}
+    with tracing.span(f"candidate {candidate.stage}", about) as span:
+        moved = _proceed(run, candidate, context)
+        if trouble := moved.error or (moved.trouble and moved.trouble.message):
+            span.fail(trouble)
+        return moved
+
+
+def _proceed(run: Run, candidate: Candidate, context: Context) -> Candidate:
     match candidate.stage:
         case "waiting":
             return candidate.but(stage="deploy", started_at=context.clock())
@@ -159,11 +169,13 @@ def _guarded(
     try:
         return act(candidate)
     except FlywheelError as error:
+        metrics.STEP_FAILURES.labels("candidates", error.code).inc()
         trouble = troubled(candidate.trouble, error, context.clock())
         if passing(error) and trouble.age(context.clock()) < context.limits.retry_for_s:
             return candidate.but(trouble=trouble)
         return fail(candidate, error)
     except Exception as error:  # One candidate's bug must not stop the others.
         log.exception("candidate broke", extra={"candidate": candidate.model_name})
+        metrics.STEP_FAILURES.labels("candidates", "unforeseen").inc()
         trouble = troubled(candidate.trouble, error, context.clock())
         return candidate.but(trouble=trouble) if trouble.count < UNFORESEEN_TRIES else fail(candidate, error)

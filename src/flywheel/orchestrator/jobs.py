@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flywheel import tracing
 from flywheel.config import nearest
 from flywheel.models import Workload
 from flywheel.orchestrator.context import Context
@@ -43,6 +44,7 @@ class Jobs:
         judge_model(config.llm_judge_config, context.environment)  # Its key must be there.
         self._enough(request.workload, config.data_split_config.min_total_records)
         run = new_run(request.workload, config, context.clock(), request.overrides)
+        run = run.but(trace=tracing.traceparent())
         run = context.runs.create(run, key=key, fingerprint=request.fingerprint)
         self._wake(run.id)
         return run

@@ -11,6 +11,7 @@ import heapq
 import threading
 import time
 
+from flywheel import metrics
 from flywheel.log import get_logger
 from flywheel.orchestrator.context import Context, Next, after
 from flywheel.orchestrator.workflow import advance
@@ -113,7 +114,8 @@ class Loop:
                 while self._due and self._when.get(self._due[0][1]) != self._due[0][0]:
                     heapq.heappop(self._due)  # It was scheduled anew since.
                 if self._due and self._due[0][0] <= now:
-                    run_id = heapq.heappop(self._due)[1]
+                    at, run_id = heapq.heappop(self._due)
+                    metrics.WAKEUP_SECONDS.observe(now - at)
                     del self._when[run_id]
                     self._busy.add(run_id)
                     return run_id

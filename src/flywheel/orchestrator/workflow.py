@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from flywheel import metrics, tracing
 from flywheel.errors import FlywheelError
 from flywheel.log import get_logger, log_context
 from flywheel.orchestrator.context import DONE, NOW, Context, Next, Outcome, after
@@ -44,7 +45,11 @@ def advance(run_id: str, context: Context) -> Next:
             following = NOW
             while following == NOW:  # Under one lease, which costs two writes.
                 run = context.runs.load(run_id)
-                with log_context(run_id=run_id, workload=str(run.workload)):
+                about = {"flywheel.run_id": run_id, "flywheel.workload": str(run.workload)}
+                with (
+                    log_context(run_id=run_id, workload=str(run.workload)),
+                    tracing.span(f"run {run.step}", about, parent=run.trace),
+                ):
                     following = _step(run, owner, context)
             return following
     except StaleRun:
@@ -56,7 +61,8 @@ def advance(run_id: str, context: Context) -> Next:
 def _step(run: Run, owner: str, context: Context) -> Next:
     if run.step == "finished":
         return DONE
-    change, following = _process(run, context)
+    with metrics.measured(metrics.STEP_SECONDS.labels(run.step)):
+        change, following = _process(run, context)
     if change is None:
         context.runs.delete(run.id)
         log.info("run deleted")
@@ -64,6 +70,7 @@ def _step(run: Run, owner: str, context: Context) -> Next:
     if change != run:
         change = change.but(updated_at=context.clock())
         _log(run, context.runs.apply(run, change, owner=owner))
+        _count(run, change)
     return DONE if change.step == "finished" else following
 
 
@@ -77,6 +84,7 @@ def _process(run: Run, context: Context) -> Outcome:
         return _failed(run, error, context)
     except Exception as error:  # One run's bug must not stop the others.
         log.exception("step broke", extra={"step": run.step})
+        metrics.STEP_FAILURES.labels(run.step, "unforeseen").inc()
         trouble = troubled(run.trouble, error, context.clock())
         if trouble.count < UNFORESEEN_TRIES:
             return run.but(trouble=trouble), after(context.limits.retry_delay(trouble.count))
@@ -87,6 +95,7 @@ def _process(run: Run, context: Context) -> Outcome:
 
 
 def _failed(run: Run, error: FlywheelError, context: Context) -> Outcome:
+    metrics.STEP_FAILURES.labels(run.step, error.code).inc()
     if passing(error):
         trouble = troubled(run.trouble, error, context.clock())
         if trouble.age(context.clock()) < context.limits.retry_for_s:
@@ -140,6 +149,15 @@ def _log(before: Run, stored: Run) -> None:
     for event in stored.events[len(before.events) :] if len(stored.events) > len(before.events) else ():
         fields = {"candidate": event.candidate} if event.candidate else {}
         log.log(_LEVELS[event.level], event.message, extra=fields)
+
+
+def _count(before: Run, stored: Run) -> None:
+    """A run counts when it ends, where it ends."""
+    if stored.finished and not before.finished:
+        metrics.RUNS_FINISHED.labels(stored.status).inc()
+        if stored.started_at and stored.finished_at:
+            seconds = (stored.finished_at - stored.started_at).total_seconds()
+            metrics.RUN_SECONDS.labels(stored.status).observe(seconds)
 
 
 _LEVELS = {"info": 20, "warning": 30, "error": 40}

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
+from counted import counted
 from flywheel.errors import UpstreamError
 from flywheel.nemo.conventions import ListQuery
 from flywheel.nemo.customization import CustomizationJob, CustomizationStatus, JobBody
@@ -217,6 +218,21 @@ def test_one_training_at_a_time_and_the_next_one_waits(service: CustomizerServic
     control.allow()
     wait_for(service, second.id, "completed")
     assert status(service, first.id).status == "completed"
+
+
+def test_trainings_are_counted_while_they_wait_work_and_end(
+    service: CustomizerService, control: Control
+) -> None:
+    ended = counted("flywheel_trainings_finished_total", status="completed")
+    waiting, running = counted("flywheel_trainings_waiting"), counted("flywheel_trainings_running")
+    first, second = create(service), create(service, output_model="ns/other")
+    until(lambda: counted("flywheel_trainings_running") == running + 1)
+    assert counted("flywheel_trainings_waiting") == waiting + 1
+    control.allow()
+    wait_for(service, first.id, "completed")
+    wait_for(service, second.id, "completed")
+    until(lambda: counted("flywheel_trainings_finished_total", status="completed") == ended + 2)
+    assert counted("flywheel_training_duration_seconds_count", status="completed") >= 2
 
 
 def test_cancel_while_it_waits_is_at_once(service: CustomizerService, control: Control) -> None:

@@ -11,6 +11,7 @@ import httpx
 import openai
 import pytest
 
+from counted import counted
 from flywheel.services.deployments import DeploymentService
 from services.customizer.parts import until
 from services.deployments.conftest import ADAPTER, Control
@@ -43,6 +44,28 @@ def test_the_base_model_and_its_adapters_answer_by_name(
         assert str(answer.choices[0].message.content).startswith(f"{model} at ")
     assert [model.id for model in client.models.list()] == ["flywheel/student", ADAPTER]
     assert client.models.retrieve(ADAPTER).id == ADAPTER
+
+
+def test_requests_and_tokens_are_counted_by_the_base_model(
+    deployed: DeploymentService, client: openai.OpenAI, upload: Callable[..., str]
+) -> None:
+    upload()
+    until(lambda: ADAPTER in names(deployed))
+    base = {"model": "flywheel/student", "adapter": "no"}
+    tuned = {"model": "flywheel/student", "adapter": "yes"}
+
+    def seen(**labels: str) -> tuple[float, float]:
+        tokens = counted("flywheel_model_tokens_total", **labels, kind="completion")
+        return counted("flywheel_model_requests_total", **labels, status="200"), tokens
+
+    before = seen(**base), seen(**tuned)
+    client.chat.completions.create(model=ADAPTER, messages=HI)
+    client.chat.completions.create(model="flywheel/student", messages=HI)
+    after = [(requests + 1, tokens + 1) for requests, tokens in before]
+    until(lambda: [seen(**base), seen(**tuned)] == after)
+    assert counted("flywheel_model_request_duration_seconds_count", **tuned) >= 1
+    assert counted("flywheel_deployments_ready") == 1
+    assert counted("flywheel_deployments") == 1
 
 
 def test_completions_and_embeddings(deployed: DeploymentService, client: openai.OpenAI) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from counted import counted
 from flywheel.fake_chat import Reply
 from flywheel.nemo.calls import ServiceCallFailed
 from flywheel.nemo.evaluation import generic_job, run_scores, tool_calling_job
@@ -25,6 +26,7 @@ from flywheel.stores.entities import Entities
 from services.evaluator.room import FILES_URL, finished, number_of, record, right, room_with, served_room_with
 
 JUDGE_KEY = "sk-very-secret"
+SEEN = {"none": 18, "wrong_value": 1, "no_call_expected_call": 1}
 
 
 def test_a_tool_workload_without_a_judge(tmp_path: Path) -> None:
@@ -36,6 +38,8 @@ def test_a_tool_workload_without_a_judge(tmp_path: Path) -> None:
             return Reply(calls=[("order", {"n": 99})])
         return Reply("Let me see.") if number == 1 else right(body)
 
+    samples = {name: counted("flywheel_evaluation_samples_total", failure=name) for name in SEEN}
+    ended = counted("flywheel_evaluations_finished_total", status="completed")
     room = room_with(tmp_path, student)
     with room.evaluator() as client:
         room.put_rows([record(n) for n in range(20)])
@@ -57,6 +61,9 @@ def test_a_tool_workload_without_a_judge(tmp_path: Path) -> None:
     assert (stats.count, stats.sum, stats.confidence_interval.method) == (20, 18.0, "wilson")
     extra = result.custom_fields
     assert extra["failures"] == {"wrong_value": 1, "no_call_expected_call": 1}
+    for name, number in SEEN.items():
+        assert counted("flywheel_evaluation_samples_total", failure=name) == samples[name] + number
+    assert counted("flywheel_evaluations_finished_total", status="completed") == ended + 1
     assert extra["latency_ms"]["p95"] >= extra["latency_ms"]["p50"] > 0
     assert extra["usage"]["prompt_tokens"] > 0
     assert extra["scorers"]["custom-tool-calling.correctness"]["type"] == "text-matcher"

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from flywheel import tracing
 from flywheel.errors import Conflict, UserError
 from flywheel.nemo.conventions import check_name, new_id, timestamp
 from flywheel.nemo.customization import FINISHED, Hyperparameters, JobBody, JobState, LoraParameters
@@ -103,6 +104,7 @@ def new_job(body: JobBody, config: Document, dataset: Mapping[str, str]) -> Docu
         "_model_path": target["model_path"],
         "_num_parameters": target["num_parameters"],
         "_dataset": dict(dataset),
+        "_trace": tracing.traceparent(),
     }
 
 

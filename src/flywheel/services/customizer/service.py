@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from flywheel import metrics
 from flywheel.errors import FlywheelError, NotFound
 from flywheel.hub import Hub, parse_hf_url, resolve_model
 from flywheel.log import get_logger
@@ -99,7 +100,7 @@ class CustomizerService:
             self._runtime.stop(name)
         for job in unfinished:
             self._entities.update(JOBS, job["id"], lambda doc: jobs.logged(doc, "resumed after a restart"))
-            self._queue.put(job["id"])
+            self._enqueue(job["id"])
         for number in range(self._max_trainings):
             thread = threading.Thread(target=self._work, name=f"customizer-{number}", daemon=True)
             thread.start()
@@ -131,7 +132,7 @@ class CustomizerService:
             self._entities.delete(JOBS, job["id"])
             raise
         job = self._waiting(job)
-        self._queue.put(job["id"])
+        self._enqueue(job["id"])
         log.info("customization job created", extra={"job": job["id"], "output_model": job["output_model"]})
         return jobs.public(job)
 
@@ -171,10 +172,16 @@ class CustomizerService:
         except EntityNotFound as error:
             raise JobNotFound(job_id) from error
 
+    def _enqueue(self, job_id: str) -> None:
+        self._queue.put(job_id)
+        metrics.TRAININGS_WAITING.inc()
+
     def _work(self) -> None:
         while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
+            metrics.TRAININGS_WAITING.dec()
             try:
-                self._worker.perform(job_id)
+                with metrics.TRAININGS_RUNNING.track_inprogress():
+                    self._worker.perform(job_id)
             except (
                 Exception
             ):  # A full disk, say: the job stays as it is, and the others are not lost with it.

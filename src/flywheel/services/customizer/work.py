@@ -16,8 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final, Literal, TypeVar
 
+from flywheel import metrics, tracing
 from flywheel.errors import Conflict, FlywheelError, StorageFull, Unavailable, UpstreamError, UserError
 from flywheel.hub import Hub
 from flywheel.log import get_logger, log_context
@@ -99,18 +101,32 @@ class Worker:
 
     def perform(self, job_id: str) -> None:
         """Bring the job to its end. Its own failure is recorded in it, never raised."""
-        with log_context(job=job_id):
+        began = perf_counter()
+        job = self.entities.get_by_id(JOBS, job_id)
+        about = {"flywheel.customization": job_id, "flywheel.model": job["output_model"]}
+        with (
+            log_context(job=job_id),
+            tracing.span("customization", about, parent=job.get("_trace")) as span,
+        ):
             try:
                 self._steps(job_id)
             except Interrupted:
                 self._end(job_id, "cancelled", None)
             except FlywheelError as error:
+                span.fail(str(error))
                 self._end(job_id, "failed", str(error))
             except Exception as error:
                 log.exception("a job failed unforeseen")
+                span.fail(type(error).__name__)
                 self._end(job_id, "failed", f"unforeseen {type(error).__name__}: {error}")
             else:
                 self.tidy(job_id)
+        if self.stopping.is_set():
+            return
+        status = self.entities.get_by_id(JOBS, job_id)["status"]
+        if status in FINISHED:
+            metrics.TRAININGS.labels(status).inc()
+            metrics.TRAINING_SECONDS.labels(status).observe(perf_counter() - began)
 
     def register(self, job: Document) -> None:
         """Enter the job's model in the entity store, as not there yet. Raises OutputModelTaken."""

@@ -19,6 +19,7 @@ from typing import Final
 
 import httpx
 
+from flywheel import tracing
 from flywheel.errors import FlywheelError, UpstreamError
 from flywheel.hub import Hub, parse_hf_url
 from flywheel.log import get_logger
@@ -69,7 +70,7 @@ class AdapterSync:
     ) -> None:
         self._folder, self._backends, self._store, self._hub = folder, backends, store, hub
         self._interval_s = interval_s
-        self._http = httpx.Client(timeout=load_timeout_s)
+        self._http = httpx.Client(timeout=load_timeout_s, event_hooks={"request": [tracing.carry]})
         self._failures: dict[tuple[str, str], Failure] = {}
         self._unreachable: str | None = None
         self._began = 0.0

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from flywheel import metrics
+
 
 @dataclass
 class Backend:
@@ -36,10 +38,12 @@ class Backends:
     def add(self, backend: Backend) -> None:
         with self._lock:
             self._backends[backend.deployment_id] = backend
+            metrics.DEPLOYMENTS_READY.set(len(self._backends))
 
     def remove(self, deployment_id: str) -> None:
         with self._lock:
             self._backends.pop(deployment_id, None)
+            metrics.DEPLOYMENTS_READY.set(len(self._backends))
 
     def all(self) -> list[Backend]:
         with self._lock:

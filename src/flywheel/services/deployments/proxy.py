@@ -18,9 +18,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from flywheel import tracing
 from flywheel.errors import UpstreamError, UserError
 from flywheel.log import get_logger
 from flywheel.services.deployments.backends import Backend
+from flywheel.services.deployments.meter import Meter
 from flywheel.services.deployments.service import DeploymentService, ModelNotReady
 
 log = get_logger(__name__)
@@ -92,8 +94,11 @@ async def _forward(service: DeploymentService, client: httpx.AsyncClient, reques
     backend = service.backends.acquire(model)
     if backend is None:  # Whoever looks further may have to wait for others.
         backend = await run_in_threadpool(service.acquire, model)
+    meter = Meter(model)
     async with AsyncExitStack() as stack:
+        stack.callback(meter.over)
         stack.callback(service.backends.release, backend)
+        meter.sent(backend)
         try:
             answer = await _send(client, request, backend, body)
         except httpx.ConnectError:
@@ -106,9 +111,10 @@ async def _forward(service: DeploymentService, client: httpx.AsyncClient, reques
             except httpx.ConnectError as error:
                 raise ModelNotReady(model, "its engine is being started again") from error
         stack.push_async_callback(answer.aclose)
+        meter.answered(answer.status_code)
         keep = stack.pop_all()
     headers = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
-    return _PassedOn(answer, keep, headers)
+    return _PassedOn(answer, keep, headers, meter)
 
 
 async def _send(client: httpx.AsyncClient, request: Request, backend: Backend, body: bytes) -> httpx.Response:
@@ -121,6 +127,7 @@ async def _send(client: httpx.AsyncClient, request: Request, backend: Backend, b
             "content-type": "application/json",
             "accept": request.headers.get("accept", "*/*"),
             "accept-encoding": "identity",
+            **tracing.headers(),
         },
     )
     sending = asyncio.ensure_future(client.send(upstream, stream=True))
@@ -161,18 +168,21 @@ async def _gone(request: Request) -> None:
 class _PassedOn(StreamingResponse):
     """An engine's answer on its way; `keep` is closed when it has arrived, or the caller has gone."""
 
-    def __init__(self, answer: httpx.Response, keep: AsyncExitStack, headers: dict[str, str]) -> None:
+    def __init__(
+        self, answer: httpx.Response, keep: AsyncExitStack, headers: dict[str, str], meter: Meter
+    ) -> None:
         self._keep = keep
-        super().__init__(_chunks(answer), answer.status_code, headers)
+        super().__init__(_chunks(answer, meter), answer.status_code, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._keep:
             await super().__call__(scope, receive, send)
 
 
-async def _chunks(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def _chunks(answer: httpx.Response, meter: Meter) -> AsyncIterator[bytes]:
     try:
         async for chunk in answer.aiter_raw():
+            meter.saw(chunk)
             yield chunk
     except httpx.TransportError as error:
         # The status is long sent; cutting the connection is the only way left to say so.

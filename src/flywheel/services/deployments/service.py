@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flywheel import metrics
 from flywheel.errors import Conflict, NotFound, Unavailable, UserError
 from flywheel.hub import Hub, resolve_model
 from flywheel.log import get_logger
@@ -132,6 +133,7 @@ class DeploymentService:
         for doc in wanted:
             self._entities.update(DEPLOYMENTS, doc["id"], _again)
             self._keepers[doc["id"]] = Keeper(self._tools, doc["id"])
+        metrics.DEPLOYMENTS.set(len(self._keepers))
         self._adapters.start()
 
     def stop(self) -> None:
@@ -175,6 +177,7 @@ class DeploymentService:
             raise DeploymentExists from error
         log.info("deployment created", extra={"deployment": deployment_id, "model": config["model"]})
         self._keepers[deployment_id] = Keeper(self._tools, deployment_id)
+        metrics.DEPLOYMENTS.set(len(self._keepers))
         return self._public(document)
 
     def deployment(self, namespace: str, name: str) -> Document:
@@ -198,6 +201,7 @@ class DeploymentService:
         deployment_id = self._found(namespace, name)["id"]
         self._entities.delete(DEPLOYMENTS, deployment_id)
         keeper = self._keepers.pop(deployment_id, None)
+        metrics.DEPLOYMENTS.set(len(self._keepers))
         if keeper is not None:
             keeper.release()
             self._released = [k for k in self._released if k.busy] + [keeper]

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import httpx
 
+from flywheel import metrics
 from flywheel.chat import ChatClient
 from flywheel.errors import ChatError, FlywheelError
 from flywheel.evaluation.asking import Send, Sleep
@@ -144,6 +145,7 @@ class JobRun:
         def keep(scored: Scored) -> None:
             key = (task.name, scored.example.key)
             self.samples.append(record_of(task.name, scored))
+            metrics.SAMPLES.labels(scored.failure or "none").inc()
             self.progress.done += key not in known
             if scored.sample.infrastructure:
                 self._failed[key] = scored.sample.error or "unknown"

@@ -10,8 +10,10 @@ import asyncio
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Final
 
+from flywheel import metrics, tracing
 from flywheel.errors import Conflict, FlywheelError
 from flywheel.log import get_logger, log_context
 from flywheel.services.evaluator.background import Background
@@ -120,15 +122,24 @@ class Jobs:
         run = JobRun(job["config"], job["target"], folder, self._around, self._planned(job_id), total)
         self._runs[job_id] = run
         async with self._slots:
-            with log_context(evaluation=job_id):
+            about = {"flywheel.evaluation": job_id}
+            with (
+                log_context(evaluation=job_id),
+                tracing.span("evaluation", about, parent=job.get("_trace")) as span,
+                metrics.EVALUATIONS_RUNNING.track_inprogress(),
+            ):
+                began = perf_counter()
                 log.info("evaluation resumed" if again else "evaluation started")
                 self._entities.update(JOBS, job_id, _running)
                 try:
                     outcome = await run.run()
                 except FlywheelError as error:
+                    span.fail(str(error))
                     self._end(job_id, "failed", str(error), run.progress)
                 else:
                     self._complete(job_id, outcome, run.progress)
+                status = self._entities.get_by_id(JOBS, job_id)["status"]
+                metrics.EVALUATION_SECONDS.labels(status).observe(perf_counter() - began)
 
     def _ended(self, job_id: str, task: asyncio.Task[None]) -> None:
         self._tasks.pop(job_id, None)
@@ -165,6 +176,7 @@ class Jobs:
 
         self._entities.update(JOBS, job_id, end)
         if ended:
+            metrics.EVALUATIONS.labels(status).inc()
             level = log.warning if status == "failed" else log.info
             level("evaluation %s", status, extra={"reason": message} if message else {})
 

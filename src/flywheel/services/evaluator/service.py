@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import httpx
 
+from flywheel import tracing
 from flywheel.errors import FlywheelError, UserError
 from flywheel.evaluation.asking import Sleep
 from flywheel.evaluation.results import results_document
@@ -145,6 +146,7 @@ class EvaluatorService:
             "result": None,
             "config": config,
             "target": target,
+            "_trace": tracing.traceparent(),
         }
         self._entities.create(JOBS, job)
         log.info("evaluation created", extra={"evaluation": identity, "target": _target_name(target)})
@@ -244,7 +246,8 @@ class EvaluatorService:
 
     def _shown(self, job: Document) -> Document:
         """A job as clients see it, with how far it is now."""
-        return {**_masked(job), "status_details": self._jobs.details(job)}
+        public = {key: value for key, value in job.items() if not key.startswith("_")}
+        return {**_masked(public), "status_details": self._jobs.details(job)}
 
 
 def _masked(document: Document) -> Document:

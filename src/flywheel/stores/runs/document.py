@@ -260,6 +260,8 @@ class Run(Value):
     trouble: Trouble | None = None
     error: str | None = None
     events: tuple[Event, ...] = ()
+    trace: str | None = None
+    """The traceparent of the request that started it: whoever advances the run joins that trace."""
 
     @property
     def workload(self) -> Workload:

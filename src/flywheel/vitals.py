@@ -1,0 +1,140 @@
+"""How a process tells the outside how it is: `/health/live`, `/health/ready` and `/metrics`, on each address.
+
+Live says that the process answers; ready, that what it needs answers too: its stores, its folder, and the
+services that it calls in other processes. A service counts as answering when it is live, not when it is ready
+itself: else two that call each other would never start.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from flywheel import __version__, metrics
+from flywheel.health import Check, Finding
+from flywheel.metrics import Reading
+from flywheel.stores.logs import LogStore
+from flywheel.stores.runs import RunQuery, RunStore
+
+FREE_BYTES_NEEDED = 256 * 1024**2
+"""With less, the next training or import would end in the middle."""
+_SERVICE_TIMEOUT_S = 2.0
+_RECORDS_KEPT_S = 60.0
+
+
+def router(
+    findings: Callable[[], Sequence[Finding]], states: Iterable[Callable[[], Iterable[Reading]]] = ()
+) -> APIRouter:
+    """The three routes, over what `findings` finds and the `states` that the metrics look up."""
+    api = APIRouter(tags=["health"])
+    states = tuple(states)
+
+    @api.get("/health/live")
+    def live() -> dict[str, str]:
+        """This process answers."""
+        return {"status": "live", "version": __version__}
+
+    @api.get("/health/ready")
+    def ready() -> JSONResponse:
+        """What this process needs answers; 503, with what does not and why, where it does not."""
+        found = findings()
+        wrong = [asdict(finding) for finding in found if finding.wrong]
+        checks = [{"check": f.check, "ok": f.ok, "seen": f.seen} for f in found]
+        body = {"status": "not ready" if wrong else "ready", "version": __version__}
+        return JSONResponse(body | {"not_ready": wrong, "checks": checks}, 503 if wrong else 200)
+
+    @api.get("/metrics")
+    def page() -> Response:
+        """What Prometheus reads; see docs/metrics.md."""
+        return Response(metrics.page(states), media_type=metrics.CONTENT_TYPE)
+
+    return api
+
+
+def service_check(name: str, url: str, transport: httpx.BaseTransport | None = None) -> Check:
+    """Whether a service in another process answers at all; one of NVIDIA's may say 404, and that will do."""
+
+    def check() -> list[Finding]:
+        try:
+            with httpx.Client(transport=transport, timeout=_SERVICE_TIMEOUT_S) as http:
+                answer = http.get(f"{url}/health/live")
+        except httpx.HTTPError as error:
+            seen = f"{url}: no answer ({type(error).__name__}: {error})".replace(": )", ")")
+            return [Finding(name, False, seen, "start it, or correct its address in nmp_config")]
+        ok = not answer.is_server_error
+        return [Finding(name, ok, f"{url} answers {answer.status_code}", "look into its log")]
+
+    return check
+
+
+def folder_check(folder: Path) -> Check:
+    """Whether the data folder, or where it would be made, takes what is written."""
+
+    def check() -> list[Finding]:
+        at = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
+        try:
+            with tempfile.TemporaryFile(dir=at) as probe:
+                probe.write(b"0" * 4096)
+        except OSError as error:
+            seen = f"{folder}: {error.strerror or error}"
+            return [Finding("data folder", False, seen, "free some space, or choose another with --data")]
+        free = shutil.disk_usage(at).free
+        seen = f"{folder}: {free / 1e9:.1f} GB free"
+        enough = free >= FREE_BYTES_NEEDED
+        return [Finding("data folder", enough, seen, "free some space, or choose another with --data")]
+
+    return check
+
+
+def records_check(store: LogStore) -> Check:
+    """Whether the store of records answers."""
+
+    def check() -> list[Finding]:
+        store.count(since=time.time(), until=time.time())
+        return [Finding("records", True, "answers")]
+
+    return check
+
+
+def runs_check(store: RunStore) -> Check:
+    """Whether the store of runs answers."""
+
+    def check() -> list[Finding]:
+        store.list(RunQuery(status="running", limit=1))
+        return [Finding("runs", True, "answers")]
+
+    return check
+
+
+def run_states(store: RunStore) -> Callable[[], Iterable[Reading]]:
+    """Runs that are not over; those that are, each process counts as it ends them."""
+
+    def states() -> Iterable[Reading]:
+        pending = store.list(RunQuery(status="pending", limit=1)).total
+        running = store.list(RunQuery(status="running", limit=1)).total
+        return [(metrics.RUNS, ("pending",), pending), (metrics.RUNS, ("running",), running)]
+
+    return states
+
+
+def record_states(store: LogStore) -> Callable[[], Iterable[Reading]]:
+    """How many records there are; a large store needs a moment to count them."""
+    lock, counted, until = threading.Lock(), 0, 0.0
+
+    def states() -> Iterable[Reading]:
+        nonlocal counted, until
+        with lock:
+            if time.monotonic() >= until:
+                counted, until = store.count(), time.monotonic() + _RECORDS_KEPT_S
+            return [(metrics.RECORDS, (), counted)]
+
+    return states
