@@ -49,7 +49,7 @@ LOOKS = (
     "blue", "black", "vintage", "modern",
 )  # fmt: skip
 CITIES = (
-    "Lyon", "Ghent", "Porto", "Graz", "Basel", "Turin", "Malmö", "Leeds", "Cork", "Bilbao", "Utrecht", "Dresden", "Brno",
+    "Lyon", "Ghent", "Porto", "Graz", "Basel", "Turin", "Oslo", "Leeds", "Cork", "Bilbao", "Utrecht", "Dresden", "Brno",
     "Aarhus", "Tours", "Nantes", "Bergen", "Split", "Parma", "Cadiz",
 )  # fmt: skip
 GIVEN = (
@@ -302,7 +302,7 @@ ROUTER_ASKS: tuple[tuple[Callable[[Random], Exchange], int], ...] = (
     (ask_track, 18),
     (ask_return, 18),
     (ask_person, 14),
-    (small_talk, 9),
+    (small_talk, 14),
 )
 
 
@@ -532,7 +532,7 @@ class Log:
         }
 
 
-def generate(seed: int = 7, conversations: int = 1000) -> Iterator[Json]:
+def generate(seed: int = 7, conversations: int = 1400) -> Iterator[Json]:
     """Log records of `conversations` conversations for each of the two workloads, in the order of time."""
     rng = Random(f"support:{seed}")
     log = Log(rng)
@@ -554,7 +554,7 @@ def generate(seed: int = 7, conversations: int = 1000) -> Iterator[Json]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Write the demo's teacher log.")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--conversations", type=int, default=1000, help="for each of the two workloads")
+    parser.add_argument("--conversations", type=int, default=1400, help="for each of the two workloads")
     parser.add_argument("--out", type=Path, required=True, help="a .jsonl file")
     options = parser.parse_args(arguments)
     records = list(generate(options.seed, options.conversations))
