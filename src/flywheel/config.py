@@ -311,6 +311,30 @@ class DataSplitConfig(Block):
     """What happens to one request with different answers."""
 
 
+class ArgumentRule(Block):
+    """How one argument of a tool call is compared, where its schema does not say."""
+
+    mode: Literal["exact", "normalized", "date", "numeric", "any", "alike", "set"]
+    """`exact`; `normalized`: without case, blanks and punctuation; `date`: ISO 8601 in any form; `numeric`:
+    within `tolerance`; `any`: free text that only has to be there; `alike`: by text similarity; `set`: an
+    array in any order."""
+    tolerance: float = Field(0.0, ge=0)
+    """Largest difference of two numbers that are the same, for `numeric`."""
+
+
+class CallRules(Block):
+    """When two tool calls are the same call (`scoring: schema`)."""
+
+    strings: Literal["exact", "normalized"] = "exact"
+    """Whether case, blanks and punctuation of texts count. Labels (`enum`) always count to the letter."""
+    numbers: Literal["schema", "strict", "lenient"] = "schema"
+    """`schema`: 5.0 is 5; `strict`: not where an integer is due; `lenient`: "5" is 5 too."""
+    sequential: bool = False
+    """Whether the order of several calls counts."""
+    arguments: Mapping[str, ArgumentRule] = {}
+    """Rules of single arguments, by `tool.argument`, or `argument` for every tool."""
+
+
 class EvaluationConfig(Block):
     """How answers are scored."""
 
@@ -318,6 +342,11 @@ class EvaluationConfig(Block):
     """`auto`: tool_calling where the records offer tools."""
     tool_eval_type: Literal["tool-calling-metric", "tool-calling-judge"] = "tool-calling-judge"
     """Whether tool calls are judged in addition to being compared."""
+    scoring: Literal["schema", "nemo"] = "schema"
+    """What `function_name` and `function_name_and_args_accuracy` mean: the same call by its tool's schema, or
+    NVIDIA's published rule. Both are always measured by our evaluator; NVIDIA's knows its own only."""
+    call_rules: CallRules = CallRules()
+    """When two tool calls are the same."""
     parallelism: int = Field(16, ge=1)
     """Requests to a candidate at once, at most."""
     request_timeout: float = Field(120.0, gt=0)

@@ -158,3 +158,67 @@ def test_every_teacher_agrees_with_itself(shared_data: Path, name: str) -> None:
     assert all(scores(v) == (1.0, 1.0) for v in verdicts if not v.bad_reference)
     assert all(scores(v) == (None, None) for v in left_out)
     assert len(left_out) <= len(records) * 0.1
+
+
+OURS = {"tools": "{{ item.request.tools | default([], true) | tojson }}", "invalid_json": "wrong"}
+DEFAULTED = [
+    {
+        "type": "function",
+        "function": {
+            "name": "book",
+            "parameters": {"type": "object", "properties": {"nights": {"type": "integer", "default": 2}}},
+        },
+    }
+]
+
+
+def offered(expected: dict[str, Any]) -> dict[str, Any]:
+    return {**expected, "request": {**expected["request"], "tools": DEFAULTED}}
+
+
+def test_the_meaning_of_a_call_is_scored_beside_nvidias_rule() -> None:
+    verdict = judged(offered(row(BOOK)), sample(call("book", {"city": "Paris"})), **OURS)
+    assert scores(verdict) == (1.0, 0.0), "NVIDIA's rule wants the default said"
+    assert verdict.scores["schema_function_name_and_args_accuracy"] == 1.0
+    assert verdict.failure is None
+    twice = judged(offered(row(BOOK)), sample(BOOK, BOOK), **OURS)
+    assert (scores(twice), twice.scores["schema_function_name"]) == ((1.0, 1.0), 0.0)
+    assert twice.failure == "extra_call"
+    assert twice.details is not None
+    assert [each["outcome"] for each in twice.details["calls"]] == ["right", "extra"]
+
+
+def test_an_answer_that_never_came_is_wrong_by_its_meaning_too() -> None:
+    verdict = judged(row(BOOK), TIMED_OUT, **OURS)
+    assert {verdict.scores[n] for n in ("schema_function_name", "call_recall", "call_decision_accuracy")} == {
+        0.0
+    }
+
+
+def test_what_else_is_right_comes_from_the_record() -> None:
+    expected = {
+        **offered(row(BOOK)),
+        "metadata": {"acceptable": [{"name": "book", "arguments": {"city": "Rome"}}]},
+    }
+    asked = {**OURS, "acceptable": "{{ item.metadata.acceptable | default(none) | tojson }}"}
+    answer = sample(call("book", {"city": "Rome"}))
+    assert judged(expected, answer, **asked).scores["schema_function_name_and_args_accuracy"] == 1.0
+    del expected["metadata"]
+    assert judged(expected, answer, **asked).scores["schema_function_name_and_args_accuracy"] == 0.0
+    expected["metadata"] = {"acceptable": "Rome"}
+    assert "not a list" in str(judged(expected, answer, **asked).bad_reference)
+
+
+def test_rules_are_read_and_a_wrong_one_is_named() -> None:
+    loose = {
+        **OURS,
+        "rules": {"strings": "normalized", "arguments": {"book.nights": {"mode": "numeric", "tolerance": 1}}},
+    }
+    verdict = judged(offered(row(BOOK)), sample(call("book", {"city": "PARIS", "nights": 3})), **loose)
+    assert verdict.scores["schema_function_name_and_args_accuracy"] == 1.0
+    for rules, place in (
+        ({"string": "x"}, r"rules\.string: "),
+        ({"arguments": {"a": "near"}}, r"rules\.arguments\.a"),
+    ):
+        with pytest.raises(BadMetric, match=place):
+            judged(row(BOOK), sample(BOOK), **OURS, rules=rules)

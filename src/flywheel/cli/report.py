@@ -99,6 +99,16 @@ def ended(job: Job) -> Iterator[RenderableType]:
         yield Text(f"decision   {decision['reason']}")
 
 
+_SHOWN = (
+    "function_name",
+    "function_name_and_args_accuracy",
+    "tool_calling_correctness",
+    "call_decision_accuracy",
+    "similarity",
+)
+"""The others are in the JSON."""
+
+
 def scores(job: Job) -> Iterator[tuple[str, ...]]:
     """One row per score: candidate, evaluation, name, value, interval, n, latency."""
     judge = (job.get("llm_judge") or {}).get("model_name")
@@ -107,6 +117,8 @@ def scores(job: Job) -> Iterator[tuple[str, ...]]:
             details = each.get("score_details") or {}
             latency = (each.get("latency_ms") or {}).get("mean")
             for name, value in each["scores"].items():
+                if name not in _SHOWN:
+                    continue
                 detail = details.get(name) or {}
                 interval = detail.get("confidence_interval") or {}
                 label = (

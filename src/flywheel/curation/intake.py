@@ -135,6 +135,14 @@ class Intake:
         )
 
 
+def conversation_of(record: Record) -> str:
+    """Which conversation a readable record belongs to, as 32 hex digits."""
+    if (name := conversation_id(record)) is not None:
+        return _named(name).hex()
+    request = read_request(record.request_json, ToolSets())
+    return "" if isinstance(request, Reason) else request.opening.hex()
+
+
 def _named(conversation: str) -> bytes:
     """The key of a conversation with an id."""
     return hashlib.blake2b(conversation.encode(), digest_size=16, person=b"conversation").digest()

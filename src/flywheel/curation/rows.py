@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from flywheel.curation.canonical import text_of
+from flywheel.curation.intake import conversation_of
 from flywheel.curation.tools import wire_tools
 from flywheel.models import Record
 
@@ -41,19 +42,24 @@ def eval_rows(records: Iterable[Record], *, parse_function_arguments: bool = Tru
 
     The request can be sent as it is, so its arguments are text; those of the response, which answers are
     compared with, are objects (text that is no JSON stays text). Every answer has `tool_calls`, empty for
-    none, because the evaluator's templates look at it. `name` says which record it is.
+    none, because the evaluator's templates look at it. `name` says which record it is, `conversation` which
+    ones belong together; `metadata.acceptable` goes along (`flywheel.evaluation.references`).
     """
     form: Arguments = "object" if parse_function_arguments else "text"
     for record in records:
         request, response = record.request, record.response
-        yield {
+        row = {
             "name": record.name,
+            "conversation": conversation_of(record),
             "timestamp": record.timestamp,
             "workload_id": record.workload_id,
             "client_id": record.client_id,
             "request": wire_request(request, request["messages"]),
             "response": _reference(response, form),
         }
+        if (acceptable := record.metadata.get("acceptable")) is not None:
+            row["metadata"] = {"acceptable": acceptable}
+        yield row
 
 
 def wire_request(request: Row, messages: Sequence[Row]) -> Row:

@@ -23,8 +23,9 @@ from flywheel.evaluation.tool_scores import (
     NAMES,
     NAMES_AND_ARGS,
     SCORES,
-    Breakdown,
     ToolScores,
+    breakdown,
+    details_of,
     no_answer,
     score_answer,
 )
@@ -65,19 +66,20 @@ class Report:
     lines: tuple[Line, ...]
     bad_references: Mapping[str, int]
     unused_answers: int
-    breakdown: Breakdown
 
     def as_dict(self) -> dict[str, Any]:
         """`{scores: {name: {value, stats}}, n, bad_references, missing_answers, breakdown…}`."""
         names = (*SCORES, *NEMO)
         there = [line for line in self.lines if line.scored is not None]
+        scored = [line.scored for line in there if line.scored is not None]
         return {
-            "n": len(there),
+            "n": len(scored),
             "scores": {name: summary([line.scores[name] for line in there]) for name in names},
+            "failures": dict(Counter(s.failure for s in scored if s.failure).most_common()),
             "bad_references": dict(self.bad_references),
-            "missing_answers": self.breakdown.failures[Failure.ERROR],
+            "missing_answers": sum(s.failure is Failure.ERROR for s in scored),
             "unused_answers": self.unused_answers,
-            **self.breakdown.as_dict(),
+            **breakdown(details_of(s) for s in scored),
         }
 
 
@@ -103,7 +105,7 @@ def evaluate(references: Sequence[Reference], answers: Sequence[Mapping[str, Any
     Raises BadAnswers where answers cannot be told apart or belong to no reference.
     """
     found = _paired(references, answers)
-    lines, bad, sums = [], Counter[str](), Breakdown()
+    lines, bad = [], Counter[str]()
     for reference in references:
         if reference.bad is not None:
             bad[reference.bad] += 1
@@ -111,10 +113,9 @@ def evaluate(references: Sequence[Reference], answers: Sequence[Mapping[str, Any
             continue
         answer = found.pop(reference.key, None)
         scored, nemo = _scored(reference, answer, rules)
-        sums.add(scored)
         lines.append(Line(reference.key, scored, {**scored.scores, **dict(zip(NEMO, nemo, strict=True))}))
     known = {reference.key for reference in references}
-    return Report(tuple(lines), dict(bad.most_common()), sum(key not in known for key in found), sums)
+    return Report(tuple(lines), dict(bad.most_common()), sum(key not in known for key in found))
 
 
 def _scored(

@@ -16,10 +16,11 @@ from flywheel.evaluation.calls import calls_of
 from flywheel.evaluation.metrics import Metric
 from flywheel.evaluation.sample import Scored
 from flywheel.evaluation.statistics import percentile, summary
+from flywheel.evaluation.tool_scores import breakdown
 
 Record = dict[str, Any]
 
-_OURS = ("request", "calls", "failure", "error", "bad_reference", "notes", "latency_ms")
+_OURS = ("request", "calls", "failure", "error", "bad_reference", "details", "notes", "latency_ms")
 
 
 def record_of(task: str, scored: Scored) -> Record:
@@ -35,6 +36,7 @@ def record_of(task: str, scored: Scored) -> Record:
         "output_text": sample.text if sample.response is not None else None,
         "calls": [call.as_dict() for call in calls_of(sample.message)],
         "scores": {name: dict(verdict.scores) for name, verdict in scored.verdicts.items()},
+        "details": {name: v.details for name, v in scored.verdicts.items() if v.details is not None},
         "notes": {name: v.note for name, v in scored.verdicts.items() if v.note is not None},
         "failure": scored.failure,
         "error": sample.error,
@@ -63,8 +65,8 @@ def task_result(records: Sequence[Record], metrics: Mapping[str, Metric]) -> dic
 
 
 def facts(records: Sequence[Record]) -> dict[str, Any]:
-    """What was measured beside the scores: latency of answers, tokens, failures by class, references left
-    out.
+    """What was measured beside the scores: latency of answers, tokens, failures by class, by tool and by
+    argument, references left out.
     """
     latencies = [r["latency_ms"] for r in records if r["latency_ms"] is not None]
     return {
@@ -75,6 +77,9 @@ def facts(records: Sequence[Record]) -> dict[str, Any]:
         },
         "failures": _counts(record["failure"] for record in records),
         "bad_references": _counts(record["bad_reference"] for record in records),
+        "breakdown": breakdown(
+            details for record in records for details in record.get("details", {}).values()
+        ),
         "samples": {
             "total": len(records),
             "answered": sum(record["response"] is not None for record in records),
@@ -95,18 +100,7 @@ def results_document(records: Iterable[Record]) -> dict[str, list[dict[str, Any]
                     metric: {"scores": {score: {"value": value} for score, value in scores.items()}}
                     for metric, scores in record["scores"].items()
                 },
-                **{
-                    name: record[name]
-                    for name in (
-                        "request",
-                        "calls",
-                        "failure",
-                        "error",
-                        "bad_reference",
-                        "notes",
-                        "latency_ms",
-                    )
-                },
+                **{name: record.get(name) for name in _OURS},
             }
         )
     return tasks

@@ -89,7 +89,9 @@ async def score(example: Example, sample: Sample, metrics: Mapping[str, Metric])
 
 
 def _emptied(verdict: Verdict) -> Verdict:
-    return replace(verdict, scores=dict.fromkeys(verdict.scores), failure=None, classified=False)
+    return replace(
+        verdict, scores=dict.fromkeys(verdict.scores), failure=None, classified=False, details=None
+    )
 
 
 async def _answer(

@@ -90,6 +90,8 @@ class Verdict:
     """Why the expected answer cannot be one; the sample then counts for nothing."""
     note: str | None = None
     """Why a score has no value, or what a judge said."""
+    details: Mapping[str, Any] | None = None
+    """What happened to each call, as JSON (`tool_scores.details_of`)."""
 
 
 @dataclass(frozen=True, slots=True)

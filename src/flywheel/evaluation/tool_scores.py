@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from flywheel.evaluation.calls import ToolCall, calls_of
@@ -23,6 +23,7 @@ from flywheel.prompts import parse_answer
 NAMES: Final = "function_name"
 NAMES_AND_ARGS: Final = "function_name_and_args_accuracy"
 DECISION: Final = "call_decision_accuracy"
+DECISIONS: Final = ("called", "called_wrongly", "spoke", "spoke_wrongly")
 SCORES: Final = (
     NAMES,
     NAMES_AND_ARGS,
@@ -93,57 +94,51 @@ def _class(
     return found.failure
 
 
-@dataclass
-class Breakdown:
-    """Where answers are wrong: by class, by tool, by argument, and in the decision to call."""
-
-    failures: Counter[str] = field(default_factory=Counter)
-    tools: dict[str, Counter[str]] = field(default_factory=dict)
-    arguments: dict[str, Counter[str]] = field(default_factory=dict)
-    decisions: Counter[str] = field(default_factory=Counter)
-
-    def add(self, scored: ToolScores) -> None:
-        if scored.failure is not None:
-            self.failures[scored.failure] += 1
-        self.decisions[_decision(scored)] += 1
-        for pair in scored.match.pairs if scored.match else ():
-            self._add_pair(pair)
-
-    def _add_pair(self, pair: Pair) -> None:
-        if pair.expected is None:
-            extra = pair.predicted.name if pair.predicted else ""
-            self.tools.setdefault(extra, Counter())["extra"] += 1
-            return
-        counts = self.tools.setdefault(pair.expected.name, Counter())
-        counts["expected"] += 1
-        counts["right"] += pair.same
-        counts["missing"] += pair.predicted is None
-        for difference in pair.differences:
-            where = f"{pair.expected.name}.{difference.path}" if difference.path else pair.expected.name
-            self.arguments.setdefault(where, Counter())[difference.failure] += 1
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "failures": dict(self.failures.most_common()),
-            "tools": {name: dict(counts) for name, counts in sorted(self.tools.items())},
-            "arguments": {
-                name: dict(counts)
-                for name, counts in sorted(self.arguments.items(), key=lambda item: -item[1].total())
-            },
-            "decisions": {key: self.decisions[key] for key in _DECISIONS},
-        }
+def details_of(scored: ToolScores) -> dict[str, Any]:
+    """What happened to each call, as JSON that is kept with the sample: `{decision, calls: [{tool, outcome,
+    differences: [{path, failure}]}]}`; the outcome is right, wrong, missing or extra."""
+    calls = [_call(pair) for pair in scored.match.pairs] if scored.match else []
+    return {"decision": _decision(scored), "calls": calls}
 
 
-_DECISIONS: Final = ("called", "called_wrongly", "spoke", "spoke_wrongly")
+def breakdown(details: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Where answers are wrong, from their `details_of`: by tool `{tool: {outcome: n}}`, by argument
+    `{tool.path: {failure: n}}` with the most frequent first, and in the decision to call."""
+    tools: dict[str, Counter[str]] = {}
+    arguments: dict[str, Counter[str]] = {}
+    decisions: Counter[str] = Counter()
+    for detail in details:
+        decisions[detail["decision"]] += 1
+        for call in detail["calls"]:
+            tools.setdefault(call["tool"], Counter())[call["outcome"]] += 1
+            for difference in call["differences"]:
+                where = f"{call['tool']}.{difference['path']}" if difference["path"] else call["tool"]
+                arguments.setdefault(where, Counter())[difference["failure"]] += 1
+    often = sorted(arguments.items(), key=lambda item: (-item[1].total(), item[0]))
+    return {
+        "tools": {name: dict(counts) for name, counts in sorted(tools.items())},
+        "arguments": {name: dict(counts) for name, counts in often},
+        "decisions": {decision: decisions[decision] for decision in DECISIONS},
+    }
+
+
+def _call(pair: Pair) -> dict[str, Any]:
+    named = pair.expected or pair.predicted
+    return {
+        "tool": named.name if named else "",
+        "outcome": _outcome(pair),
+        "differences": [{"path": d.path, "failure": str(d.failure)} for d in pair.differences],
+    }
+
+
+def _outcome(pair: Pair) -> str:
+    if pair.expected is None:
+        return "extra"
+    if pair.predicted is None:
+        return "missing"
+    return "right" if pair.same else "wrong"
 
 
 def _decision(scored: ToolScores) -> str:
     right = scored.scores[DECISION] == 1.0
     return ("called" if scored.did_call else "spoke") + ("" if right else "_wrongly")
-
-
-def breakdown(scored: Iterable[ToolScores]) -> Breakdown:
-    made = Breakdown()
-    for each in scored:
-        made.add(each)
-    return made

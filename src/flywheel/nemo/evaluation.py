@@ -106,28 +106,49 @@ class EvaluationResult(_Wire):
 
 
 # What a run reads out of a result: (task, metric, score) on the wire -> the name in /api/jobs.
+_TOOL_ACCURACY: Final = (TOOL_TASK, "tool-calling-accuracy")
 _RUN_SCORES: Final[Mapping[tuple[str, str, str], str]] = {
-    (TOOL_TASK, "tool-calling-accuracy", "function_name_accuracy"): "function_name",
-    (
-        TOOL_TASK,
-        "tool-calling-accuracy",
-        "function_name_and_args_accuracy",
-    ): "function_name_and_args_accuracy",
     (TOOL_TASK, "correctness", "rating"): "tool_calling_correctness",
     (TEXT_TASK, "llm-judge", "similarity"): "similarity",
     (TEXT_TASK_WITHOUT_JUDGE, "text-matcher", "similarity"): "similarity",
+    (*_TOOL_ACCURACY, "call_decision_accuracy"): "call_decision_accuracy",
+    (*_TOOL_ACCURACY, "call_f1"): "call_f1",
+    (*_TOOL_ACCURACY, "argument_accuracy"): "argument_accuracy",
+}
+_NEMO_NAMES: Final = {
+    "function_name": "function_name_accuracy",
+    "function_name_and_args_accuracy": "function_name_and_args_accuracy",
 }
 
 
-def run_scores(result: EvaluationResult) -> dict[str, Score]:
-    """The scores of a result by the names that a run shows; a score that no sample has is left out."""
+def run_scores(result: EvaluationResult, scoring: Literal["schema", "nemo"] = "nemo") -> dict[str, Score]:
+    """The scores of a result by the names that a run shows; a score that no sample has is left out.
+
+    `function_name` and `function_name_and_args_accuracy` are those of `scoring`, if the evaluator has them;
+    the other version stands beside them with its name in front.
+    """
     found: dict[str, Score] = {}
+    for name, wire in _NEMO_NAMES.items():
+        nemo = _score(result, *_TOOL_ACCURACY, wire)
+        schema = _score(result, *_TOOL_ACCURACY, f"schema_{name}")
+        chosen, other = (schema, nemo) if scoring == "schema" and schema else (nemo, schema)
+        if chosen:
+            found[name] = chosen
+        if other and chosen:
+            found[f"{'nemo' if other is nemo else 'schema'}_{name}"] = other
     for (task, metric, name), shown in _RUN_SCORES.items():
-        scores = result.tasks[task].metrics.get(metric) if task in result.tasks else None
-        score = scores.scores.get(name) if scores else None
-        if score is not None and not (score.stats and score.stats.count == 0):
+        if score := _score(result, task, metric, name):
             found[shown] = score
-    return found
+    order = [*_NEMO_NAMES, *_RUN_SCORES.values()]
+    return dict(
+        sorted(found.items(), key=lambda item: order.index(item[0]) if item[0] in order else len(order))
+    )
+
+
+def _score(result: EvaluationResult, task: str, metric: str, name: str) -> Score | None:
+    scores = result.tasks[task].metrics.get(metric) if task in result.tasks else None
+    score = scores.scores.get(name) if scores else None
+    return None if score is None or (score.stats and score.stats.count == 0) else score
 
 
 # The jobs of a run
@@ -189,6 +210,8 @@ _REQUEST_TEMPLATE: Final[Mapping[str, str]] = {
     "tool_choice": "{{ item.request.tool_choice | default(none) | tojson }}",
 }
 _EXPECTED_CALLS = "{{ item.response.choices[0].message.tool_calls | default([], true) | tojson }}"
+_TOOLS = "{{ item.request.tools | default([], true) | tojson }}"
+_ACCEPTABLE = "{{ item.metadata.acceptable | default(none) | tojson }}"
 _EXPECTED_TEXT = "{{ item.response.choices[0].message.content | default('', true) }}"
 
 ModelRef = str | Mapping[str, Any]
@@ -208,8 +231,11 @@ def tool_calling_job(
     temperature: float = 0.0,
     namespace: str | None = None,
     custom_fields: Mapping[str, Any] | None = None,
+    rules: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The body that measures `model` on records whose teacher may call tools.
+
+    `rules` say when two calls are the same for our evaluator's scores beside NVIDIA's.
 
     `files_url` is `hf://datasets/{ns}/{name}/{file}` with one record `{request, response}` a line.
     Without a `judge` the metric `correctness` is our text-matcher, for which agreeing not to call is
@@ -220,13 +246,13 @@ def tool_calling_job(
         if judge is not None
         else {"type": "text-matcher", "params": {"tool_calls_ground_truth": _EXPECTED_CALLS}}
     )
-    accuracy = {
-        "type": "tool-calling",
-        "params": {"tool_calls_ground_truth": _EXPECTED_CALLS, "invalid_json": "wrong"},
-    }
+    params = {"tool_calls_ground_truth": _EXPECTED_CALLS, "invalid_json": "wrong"}
+    # NVIDIA's evaluator looks at the ground truth alone.
+    ours = {"tools": _TOOLS, "acceptable": _ACCEPTABLE, "rules": dict(rules or {})}
+    accuracy = {"type": "tool-calling", "params": {**params, **ours}}
     metrics = {"tool-calling-accuracy": accuracy, "correctness": correctness}
-    params = _params(limit, parallelism, request_timeout, max_retries, max_tokens, temperature)
-    return _job(TOOL_TASK, metrics, model, files_url, params, namespace, custom_fields)
+    asking = _params(limit, parallelism, request_timeout, max_retries, max_tokens, temperature)
+    return _job(TOOL_TASK, metrics, model, files_url, asking, namespace, custom_fields)
 
 
 def generic_job(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flywheel.nemo.evaluation import (
@@ -51,7 +52,11 @@ def _start(run: Run, candidate: Candidate, evaluation: Evaluation, context: Cont
     job = _posted(run, candidate, evaluation, context)
     if job is None:
         settings = run.config.evaluation_config
-        build = tool_calling_job if run.workload_type == "tool_calling" else generic_job
+        build = (
+            partial(tool_calling_job, rules=settings.call_rules.model_dump(mode="json"))
+            if run.workload_type == "tool_calling"
+            else generic_job
+        )
         body = build(
             model=model,
             files_url=url,
@@ -73,7 +78,7 @@ def _posted(run: Run, candidate: Candidate, evaluation: Evaluation, context: Con
 
 
 def _scored(run: Run, evaluation: Evaluation, result: EvaluationResult, context: Context) -> Evaluation:
-    scores = run_scores(result)
+    scores = run_scores(result, run.config.evaluation_config.scoring)
     if not scores:
         raise RemoteJobFailed("evaluation", evaluation.job_id or "", "completed", "its result has no scores")
     judged = {"tool_calling_correctness", "similarity"}

@@ -59,8 +59,9 @@ class TextMatcher:
         if reference is None:
             return self._verdict(1.0, True, None)
         similar = text_similarity(reference, sample.text)
-        good = similar >= ALIKE and _digits(reference) == _digits(sample.text)
-        return self._verdict(similar, good, unfinished(sample.message, sample.finish_reason))
+        return self._verdict(
+            similar, alike(reference, sample.text), unfinished(sample.message, sample.finish_reason)
+        )
 
     def _verdict(self, similar: float, good: bool, failure: Failure | None) -> Verdict:
         graded = self._low + similar * (self._high - self._low)
@@ -138,6 +139,11 @@ def similarity(expected: Any, predicted: Any) -> float:
     left, right = _number(expected), _number(predicted)
     same = left is not None and right is not None and math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-12)
     return float(same)
+
+
+def alike(expected: str, predicted: str) -> bool:
+    """Whether one text would do for the other: worded alike, with the same digits."""
+    return _digits(expected) == _digits(predicted) and text_similarity(expected, predicted) >= ALIKE
 
 
 def text_similarity(expected: str, predicted: str) -> float:
