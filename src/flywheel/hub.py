@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants, snapshot_download
@@ -31,7 +31,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars, get_session
 
-from flywheel import __version__
+from flywheel import __version__, tracing
 from flywheel.errors import NotFound, UpstreamError, UserError
 
 RepoType = Literal["dataset", "model"]
@@ -215,9 +215,13 @@ class Hub:
 @contextmanager
 def _translated(doing: str, repo_id: str, revision: str | None, endpoint: str) -> Iterator[None]:
     """Calls of the library that give up after a while and raise our errors."""
-    get_session().timeout = _TIMEOUT_S  # Else the library waits for ever, and it renews its session.
+    session = get_session()  # The library renews it now and then.
+    session.timeout = _TIMEOUT_S  # Else it waits for ever.
+    if _carry not in (hooks := session.event_hooks)["request"]:
+        session.event_hooks = {**hooks, "request": [*hooks["request"], _carry]}
     try:
-        yield
+        with tracing.span(f"hub {doing.partition(' ')[0]}", {"url.full": endpoint}, kind="client"):
+            yield
     except LocalEntryNotFoundError as e:  # What the library makes of every trouble with a download.
         cause = e.__cause__ or e
         status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
@@ -238,6 +242,10 @@ def _translated(doing: str, repo_id: str, revision: str | None, endpoint: str) -
         raise BadHubUrl(f"hf://{repo_id}") from e
     except (OfflineModeIsEnabled, HTTPError) as e:
         raise HubError(doing, endpoint, None, _one_line(e)) from e
+
+
+def _carry(request: Any) -> None:
+    request.headers.update(tracing.headers())
 
 
 def _one_line(error: BaseException) -> str:
