@@ -25,8 +25,8 @@ test: install    ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: install   ## ruff, mypy --strict, import-linter
-	@$(BIN)/ruff check src tests benchmarks docs
-	@$(BIN)/ruff format --check src tests benchmarks docs
+	@$(BIN)/ruff check src tests benchmarks docs deploy
+	@$(BIN)/ruff format --check src tests benchmarks docs deploy
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 

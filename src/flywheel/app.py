@@ -7,6 +7,8 @@ by itself: resuming jobs, syncing adapters, waking runs. It is called when all t
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -40,7 +42,6 @@ from flywheel.orchestrator.loop import Loop
 from flywheel.orchestrator.router import router as jobs_router
 from flywheel.orchestrator.services import Services
 from flywheel.runtime import Runtime
-from flywheel.runtime.gpus import usable_gpus
 from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.customizer.catalog import Target
 from flywheel.services.customizer.router import router as customizer_router
@@ -112,7 +113,8 @@ class Flywheel:
     nemo: FastAPI
     models: FastAPI
     addresses: Addresses
-    records: LogStore
+    records: LogStore | None
+    """Those of the orchestrator; None in a process without it, which needs none."""
     parts: Sequence[Part]
     readiness: Readiness = field(init=False)
     started: bool = False
@@ -157,10 +159,8 @@ def create_app(
     data_dir = data_dir.resolve()  # Child processes have other working folders.
     models = data_dir / "models"
     hub = Hub(f"{urls.datastore}/v1/hf")
-    records = open_records(settings, data_dir)
-    place = _place(settings.records, data_dir)
+    records: LogStore | None = None
     parts: list[Part] = [
-        Part("records", "", place, stop=records.close, check=records_check(records)),
         Part("data folder", "", str(data_dir), check=folder_check(data_dir)),
         *_services_elsewhere(urls, addresses, roles),
     ]
@@ -216,6 +216,9 @@ def create_app(
         parts.append(Part("evaluator", addresses.nemo, _judge(settings), evaluator.start, evaluator.stop))
 
     if "orchestrator" in roles:
+        records = open_records(settings, data_dir)
+        place = _place(settings.records, data_dir)
+        parts.append(Part("records", "", place, stop=records.close, check=records_check(records)))
         context = open_context(settings, records, data_dir=data_dir, urls=urls)
         loop = Loop(context, workers=settings.wakeups.workers)
         api_routers.append(jobs_router(context, loop.wake))
@@ -263,7 +266,7 @@ def open_runtime(settings: Settings, data_dir: Path, *, owner: str) -> Runtime:
     """What launches the programs of `owner`, a service."""
     match settings.runtime:
         case ProcessRuntimeConfig() as config:
-            return ProcessRuntime(data_dir / "runtime", gpus=usable_gpus(config.gpus))
+            return ProcessRuntime(data_dir / "runtime", gpus=_gpus(config.gpus))
         case KubernetesRuntimeConfig() as config:
             try:
                 from flywheel.runtime.kubernetes import KubernetesRuntime  # noqa: PLC0415 - optional, and slow
@@ -366,6 +369,20 @@ def _in_turn(*steps: Callable[[], object]) -> Callable[[], None]:
             step()
 
     return run
+
+
+def _gpus(configured: int | None) -> tuple[str, ...]:
+    """Ids of the GPUs that may be used: the first `configured` of those that the driver lists."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None or configured == 0:
+        return ()
+    query = [tool, "--query-gpu=index", "--format=csv,noheader"]
+    try:
+        listed = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()
+    except (subprocess.SubprocessError, OSError) as error:
+        log.warning("the GPU driver does not answer; working on the CPU", extra={"error": str(error)})
+        return ()
+    return tuple(listed[:configured])
 
 
 def _answers(address: str) -> bool:

@@ -17,6 +17,15 @@ URLS = (
     "--set=mongodb.url=mongodb://m:27017",
     "--set=redis.url=redis://r:6379/0",
 )
+TURN = (
+    "nims",
+    "training_config",
+    "lora_config",
+    "data_split_config",
+    "icl_config",
+    "evaluation_config",
+)
+"""Blocks that decide what a run's result is."""
 REWRITE = "FLYWHEEL_REWRITE_GOLDEN"
 
 
@@ -54,6 +63,13 @@ def test_flywheel_reads_the_configuration_that_is_rendered(case: str, tmp_path: 
     assert found.wakeups.type == ("embedded" if embedded else "celery")
     assert found.runtime.type == ("process" if embedded else "kubernetes")
     assert found.nims
+
+
+@pytest.mark.parametrize("case", ["embedded", "minimal"])
+def test_a_run_is_the_same_as_with_the_configuration_that_ships(case: str, tmp_path: Path) -> None:
+    found, shipped = settings(case, tmp_path), load_settings(None, {})
+    for block in TURN:
+        assert getattr(found, block) == getattr(shipped, block), block
 
 
 def test_what_the_values_say_under_config_wins(tmp_path: Path) -> None:

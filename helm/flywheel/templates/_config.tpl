@@ -16,6 +16,7 @@
 {{- end -}}
 {{- $runtime := dict "type" (include "flywheel.runtime" .) -}}
 {{- if eq $runtime.type "kubernetes" -}}
+{{- $_ := set $runtime "instance" (include "flywheel.fullname" .) -}}
 {{- $_ := set $runtime "image" (include "flywheel.image" .) -}}
 {{- $_ := set $runtime "image_pull_policy" .Values.image.pullPolicy -}}
 {{- $_ := set $runtime "service_account" (printf "%s-launched" (include "flywheel.fullname" .)) -}}

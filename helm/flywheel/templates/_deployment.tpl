@@ -88,10 +88,13 @@ spec:
             {{- range $name, $number := .ports }}
             - {name: {{ $name }}, containerPort: {{ $number }}}
             {{- end }}
+          # It takes traffic when all that it needs has answered once. Later it says itself what it cannot do:
+          # a trouble of one part must not take the addresses of all others away.
           startupProbe:
-            httpGet: {path: /health/live, port: {{ .main }}}
+            httpGet: {path: /health/ready, port: {{ .main }}}
             periodSeconds: 2
-            failureThreshold: 150
+            timeoutSeconds: 5
+            failureThreshold: 300
           livenessProbe:
             httpGet: {path: /health/live, port: {{ .main }}}
             periodSeconds: 10

@@ -80,6 +80,7 @@ def _turn(flywheel: Flywheel, data: Path, seed: int, stop: asyncio.Event) -> lis
     traffic = data / "teacher.jsonl"
     with traffic.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in support.generate(seed))
+    assert flywheel.records is not None  # noqa: S101 - the demo has every role
     imported = import_files([traffic], flywheel.records)
     out.print(f"\n{traffic}: {imported.new} records imported, {imported.duplicates} were there", markup=False)
     started = [
