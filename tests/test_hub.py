@@ -16,6 +16,7 @@ from flywheel.hub import (
     HubError,
     HubNotFound,
     ModelNotFound,
+    ModelOutOfReach,
     parse_hf_url,
     resolve_model,
 )
@@ -182,6 +183,40 @@ def test_an_unknown_model_is_named_with_what_would_be_right(endpoint: str, tmp_p
     with pytest.raises(ModelNotFound, match="NAMESPACE/NAME") as caught:
         resolve_model(bad, cache_dir=tmp_path / "cache", endpoint=endpoint)
     assert repr(bad) in str(caught.value)
+
+
+def test_a_model_that_is_not_here_while_its_hub_is_away_says_how_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(ModelOutOfReach) as caught:
+        resolve_model("org/base@v2", cache_dir=tmp_path, endpoint="http://127.0.0.1:9/v1/hf")
+    assert caught.value.upstream_status is None
+    for part in ("org/base", str(tmp_path), f"hf download org/base --revision v2 --cache-dir {tmp_path}"):
+        assert part in str(caught.value)
+    assert "model_path" in str(caught.value)
+
+
+def test_offline_nobody_outside_is_asked_and_our_own_hub_is(endpoint: str, tmp_path: Path) -> None:
+    """HF_HUB_OFFLINE is read when the program starts, so this is another one."""
+    script = (
+        "import sys; from pathlib import Path; from flywheel.hub import *\n"
+        "hub = Hub(sys.argv[1])\n"
+        "hub.upload('org/offline', {'config.json': b'{}'}, repo_type='model', message='m')\n"
+        "assert hub.files('org/offline', repo_type='model') == ['config.json']\n"
+        "try: resolve_model('org/absent', cache_dir=Path(sys.argv[2]))\n"
+        "except ModelNotHere as error: print(error)\n"
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, "-c", script, endpoint, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "'org/absent' is not in" in done.stdout
+    assert "HF_HUB_OFFLINE is set" in done.stdout
+    assert "hf download org/absent" in done.stdout
 
 
 def test_a_folder_is_a_model_if_it_holds_one(tmp_path: Path) -> None:

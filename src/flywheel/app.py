@@ -7,8 +7,6 @@ by itself: resuming jobs, syncing adapters, waking runs. It is called when all t
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -42,6 +40,7 @@ from flywheel.orchestrator.loop import Loop
 from flywheel.orchestrator.router import router as jobs_router
 from flywheel.orchestrator.services import Services
 from flywheel.runtime import Runtime
+from flywheel.runtime.gpus import usable_gpus
 from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.customizer.catalog import Target
 from flywheel.services.customizer.router import router as customizer_router
@@ -266,7 +265,7 @@ def open_runtime(settings: Settings, data_dir: Path, *, owner: str) -> Runtime:
     """What launches the programs of `owner`, a service."""
     match settings.runtime:
         case ProcessRuntimeConfig() as config:
-            return ProcessRuntime(data_dir / "runtime", gpus=_gpus(config.gpus))
+            return ProcessRuntime(data_dir / "runtime", gpus=usable_gpus(config.gpus))
         case KubernetesRuntimeConfig() as config:
             try:
                 from flywheel.runtime.kubernetes import KubernetesRuntime  # noqa: PLC0415 - optional, and slow
@@ -369,20 +368,6 @@ def _in_turn(*steps: Callable[[], object]) -> Callable[[], None]:
             step()
 
     return run
-
-
-def _gpus(configured: int | None) -> tuple[str, ...]:
-    """Ids of the GPUs that may be used: the first `configured` of those that the driver lists."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None or configured == 0:
-        return ()
-    query = [tool, "--query-gpu=index", "--format=csv,noheader"]
-    try:
-        listed = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout.split()
-    except (subprocess.SubprocessError, OSError) as error:
-        log.warning("the GPU driver does not answer; working on the CPU", extra={"error": str(error)})
-        return ()
-    return tuple(listed[:configured])
 
 
 def _answers(address: str) -> bool:

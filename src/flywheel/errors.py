@@ -14,6 +14,7 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
     ├── NotFound                     404  there is no such thing
     │   ├── EntityNotFound                an entity of the NeMo services
     │   ├── HubNotFound, ModelNotFound    what a hub does not have
+    │   ├── ModelNotHere                  what may not be fetched
     │   └── RepoNotFound, RevisionNotFound, EntryNotFound, NamespaceNotFound   in the datastore
     ├── Conflict                     409  it exists already, or is in a state that forbids this
     │   ├── EntityExists, RepoExists, NameTaken

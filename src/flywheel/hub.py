@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants, snapshot_download
@@ -31,7 +31,7 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars, get_session
 
-from flywheel import __version__
+from flywheel import __version__, tracing
 from flywheel.errors import NotFound, UpstreamError, UserError
 
 RepoType = Literal["dataset", "model"]
@@ -44,6 +44,9 @@ _URL: Final = re.compile(
     r"hf://(?:(?P<type>datasets|models)/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.+))?"
 )
 
+_OFFLINE: Final = constants.is_offline_mode()
+# HF_HUB_OFFLINE is meant for the hub of the world outside; the library would refuse our own datastore too.
+constants.HF_HUB_OFFLINE = False
 constants.HF_HUB_DISABLE_XET = True  # The library's only switch for it besides the environment.
 disable_progress_bars()
 
@@ -69,7 +72,7 @@ class HubError(UpstreamError):
     """A hub could not be reached, or failed at what it was asked."""
 
     def __init__(self, doing: str, endpoint: str, status: int | None, cause: str) -> None:
-        self.doing, self.endpoint, self.upstream_status = doing, endpoint, status
+        self.doing, self.endpoint, self.upstream_status, self.cause = doing, endpoint, status, cause
         answer = f" answered {status}" if status else ""
         super().__init__(f"{doing}: the hub {endpoint}{answer}: {cause}")
 
@@ -83,6 +86,31 @@ class ModelNotFound(NotFound):
             f"there is no model {name!r} ({cause}); give {DEMO_STUDENT!r}, the name of a model on the hub "
             "(NAMESPACE/NAME or NAMESPACE/NAME@REVISION), or the absolute path of a folder with its files"
         )
+
+
+class ModelNotHere(NotFound):
+    """The model's files are not on this machine, and nobody may be asked for them (HF_HUB_OFFLINE)."""
+
+    def __init__(self, name: str, cache_dir: Path) -> None:
+        self.name, self.cache_dir = name, cache_dir
+        super().__init__(
+            f"the model {name!r} is not in {cache_dir}, and HF_HUB_OFFLINE is set; {_fetch(name, cache_dir)}"
+        )
+
+
+class ModelOutOfReach(HubError):
+    """The model's files are not on this machine, and the hub does not answer."""
+
+    def __init__(self, name: str, cache_dir: Path, error: HubError) -> None:
+        self.name, self.cache_dir = name, cache_dir
+        cause = f"{error.cause}; the model is not in {cache_dir} either; {_fetch(name, cache_dir)}"
+        super().__init__(error.doing, error.endpoint, error.upstream_status, cause)
+
+
+def _fetch(name: str, cache_dir: Path) -> str:
+    repo, _, revision = name.partition("@")
+    command = f"hf download {repo}{f' --revision {revision}' if revision else ''} --cache-dir {cache_dir}"
+    return f"fetch it where there is a network, by `{command}`, or name a folder with its files as model_path"
 
 
 class HubUrl(NamedTuple):
@@ -215,9 +243,13 @@ class Hub:
 @contextmanager
 def _translated(doing: str, repo_id: str, revision: str | None, endpoint: str) -> Iterator[None]:
     """Calls of the library that give up after a while and raise our errors."""
-    get_session().timeout = _TIMEOUT_S  # Else the library waits for ever, and it renews its session.
+    session = get_session()  # The library renews it now and then.
+    session.timeout = _TIMEOUT_S  # Else it waits for ever.
+    if _carry not in (hooks := session.event_hooks)["request"]:
+        session.event_hooks = {**hooks, "request": [*hooks["request"], _carry]}
     try:
-        yield
+        with tracing.span(f"hub {doing.partition(' ')[0]}", {"url.full": endpoint}, kind="client"):
+            yield
     except LocalEntryNotFoundError as e:  # What the library makes of every trouble with a download.
         cause = e.__cause__ or e
         status = cause.response.status_code if isinstance(cause, HfHubHTTPError) else None
@@ -240,6 +272,10 @@ def _translated(doing: str, repo_id: str, revision: str | None, endpoint: str) -
         raise HubError(doing, endpoint, None, _one_line(e)) from e
 
 
+def _carry(request: Any) -> None:
+    request.headers.update(tracing.headers())
+
+
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:1000] or type(error).__name__
 
@@ -249,7 +285,8 @@ def resolve_model(name: str, *, cache_dir: Path, endpoint: str | None = None) ->
 
     `name` is the shipped demo student, an absolute path of a folder, or `NAMESPACE/NAME[@REVISION]` on the
     hub `endpoint` (default: huggingface.co, or what `HF_ENDPOINT` says), kept under `cache_dir` and used
-    from there when the hub is out of reach. Raises ModelNotFound, and HubError if the hub fails.
+    from there when the hub is out of reach. Raises ModelNotFound, ModelNotHere, and HubError if
+    the hub fails.
     """
     if name == DEMO_STUDENT:
         folder = Path(str(resources.files("flywheel") / "student"))
@@ -269,7 +306,7 @@ def _snapshot(name: str, cache_dir: Path, endpoint: str | None) -> Path:
         raise ModelNotFound(name, "this is no name of a model") from e
     if path is not None:
         raise ModelNotFound(name, "a name has two parts")
-    where = endpoint or constants.ENDPOINT
+    where, offline = endpoint or constants.ENDPOINT, _OFFLINE and endpoint is None
     try:
         with _translated(f"downloading {name}", repo_id, revision, where):
             return Path(
@@ -280,9 +317,16 @@ def _snapshot(name: str, cache_dir: Path, endpoint: str | None) -> Path:
                     allow_patterns=list(_MODEL_FILES),
                     endpoint=endpoint,
                     token=False if endpoint else None,  # The user's own token is for the public hub.
+                    local_files_only=offline,
                     library_name="flywheel",
                     library_version=__version__,
                 )
             )
+    except HubError as e:
+        if offline:
+            raise ModelNotHere(name, cache_dir) from e
+        if e.upstream_status is None:
+            raise ModelOutOfReach(name, cache_dir, e) from e
+        raise
     except (HubNotFound, BadHubUrl) as e:
         raise ModelNotFound(name, f"the hub {where} does not know it") from e

@@ -43,6 +43,7 @@ def configure(level: str = "INFO", *, as_json: bool = False, file: Path | None =
     logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+    logging.getLogger("opentelemetry").handlers[:] = [handler]  # It says when a collector is away.
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:

@@ -131,8 +131,11 @@ def _held(run_id: str, owner: str, context: Context) -> Iterator[None]:
 
     def renew() -> None:
         while not over.wait(context.limits.lease_s / 3):
-            if not context.runs.renew(run_id, owner, context.limits.lease_s):
-                return
+            try:
+                if not context.runs.renew(run_id, owner, context.limits.lease_s):
+                    return
+            except FlywheelError as error:  # The store may be back at the next beat, before the lease ends.
+                log.warning("the lease was not renewed", extra={"run_id": run_id, "error": str(error)})
 
     heart = threading.Thread(target=renew, name=f"lease-{run_id[-8:]}", daemon=True)
     heart.start()

@@ -10,12 +10,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
 
+from flywheel import tracing
 from flywheel.errors import FlywheelError, StorageFull, Unavailable
 from flywheel.log import get_logger
 from flywheel.nemo.deployment import DeploymentState
@@ -79,6 +80,7 @@ class Keeper:
         self._tools, self._id = tools, deployment_id
         self._over = threading.Event()
         self._take_down = False
+        self._trace: str | None = None
         self._thread = threading.Thread(target=self._keep, name=f"keep-{deployment_id}", daemon=True)
         self._thread.start()
 
@@ -129,6 +131,7 @@ class Keeper:
     def _prepare(self) -> tuple[Wanted, Engine]:
         """What to launch, from the deployment's document and the settings' models."""
         tools, document = self._tools, self._tools.entities.get_by_id(DEPLOYMENTS, self._id)
+        self._trace = document.get("_trace")
         config, nim = document["_config"], document["_config"].get("nim_deployment") or {}
         name = config["model"]
         model = tools.models.get(name) or ServedModel(name)
@@ -179,10 +182,19 @@ class Keeper:
 
         A runtime may start it again by itself, elsewhere and without its adapters: it is waited for anew.
         """
-        url = self._launch(wanted, engine)
-        while url is not None and (life := self._answers(url, engine, wanted.model)) is not None:
+        with self._span("launch", wanted):
+            url = self._launch(wanted, engine)
+        while url is not None and (life := self._life(url, engine, wanted)) is not None:
             self._offer(wanted, engine, url)
             self._watch(life)
+
+    def _life(self, url: str, engine: Engine, wanted: Wanted) -> str | None:
+        with self._span("load", wanted):
+            return self._answers(url, engine, wanted.model)
+
+    def _span(self, what: str, wanted: Wanted) -> AbstractContextManager[tracing.Span]:
+        about = {"flywheel.deployment": self._id, "flywheel.model": wanted.model}
+        return tracing.span(f"deployment {what}", about, parent=self._trace)
 
     def _offer(self, wanted: Wanted, engine: Engine, url: str) -> None:
         tools = self._tools

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flywheel import metrics
+from flywheel import metrics, tracing
 from flywheel.errors import Conflict, NotFound, Unavailable, UserError
 from flywheel.hub import Hub, resolve_model
 from flywheel.log import get_logger
@@ -170,6 +170,7 @@ class DeploymentService:
             "status_details": {"status": "created", "description": "waiting to be started"},
             "_config": config,
             "_hf_token": body.hf_token,
+            "_trace": tracing.traceparent(),
         }
         try:
             document = self._entities.create(DEPLOYMENTS, document)
