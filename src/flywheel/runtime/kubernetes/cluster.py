@@ -120,7 +120,8 @@ def connect(config: KubernetesRuntimeConfig) -> Cluster:
             access.load_kube_config(file, context=config.context, client_configuration=settings)
             namespace = config.namespace or _namespace(file, config.context)
     except (access.ConfigException, OSError) as error:
-        where = "the pod's service account" if inside else "runtime.kubeconfig"
+        outside = f"runtime.kubeconfig: {config.kubeconfig or 'the usual one'}"
+        where = "the pod's service account" if inside else outside
         raise ConfigError(f"{where}: no access to a Kubernetes cluster: {error}") from error
     settings.retries = 0
     return Cluster(ApiClient(settings), namespace, inside)

@@ -131,10 +131,7 @@ class Builder:
         return V1Service(api_version="v1", kind="Service", metadata=metadata, spec=body)
 
     def secret(self, name: str, spec: LaunchSpec, parent: V1Job | V1Deployment) -> V1Secret:
-        """The launch's environment; it goes when `parent` goes. Raises LaunchFailed for a bad name."""
-        for variable in spec.env:
-            if not _VARIABLE.fullmatch(variable):
-                raise LaunchFailed(spec.name, f"env: {variable!r} is no name of an environment variable")
+        """The launch's environment; it goes when `parent` goes."""
         metadata = self._metadata(spec, parent=parent, name=name)
         body = dict(spec.env)
         return V1Secret(api_version="v1", kind="Secret", metadata=metadata, immutable=True, string_data=body)
@@ -288,6 +285,13 @@ class Builder:
             reads = spec.kind == "server"
             mounts.append(V1VolumeMount(name="data", mount_path=str(self.folder), read_only=reads))
         return mounts
+
+
+def check_environment(spec: LaunchSpec) -> None:
+    """Raises LaunchFailed for a name that Kubernetes would leave out without a word."""
+    for variable in spec.env:
+        if not _VARIABLE.fullmatch(variable):
+            raise LaunchFailed(spec.name, f"env: {variable!r} is no name of an environment variable")
 
 
 def safe_name(text: str, *scope: str) -> str:

@@ -31,7 +31,7 @@ from flywheel.runtime.kubernetes.cluster import (
     ClusterUnreachable,
     connect,
 )
-from flywheel.runtime.kubernetes.manifests import CONTAINER, PORT, Builder
+from flywheel.runtime.kubernetes.manifests import CONTAINER, PORT, Builder, check_environment
 from flywheel.runtime.kubernetes.mirror import Mirror
 from flywheel.runtime.protocol import (
     Handle,
@@ -221,6 +221,7 @@ class KubernetesRuntime:
 
     def _create(self, spec: LaunchSpec) -> Launched:
         """Create the Job or Deployment; where a secret is to follow, it does not run yet."""
+        check_environment(spec)
         namespace = self._cluster.namespace
         secret = f"{self._builder.object_name(spec.name)}-{secrets.token_hex(2)}" if spec.env else None
         self._prepare_folder(spec)

@@ -253,7 +253,7 @@ class Worker:
             command=self.train_command(spec, gpus),
             workdir=spec.parent,
             gpus=gpus,
-            labels={**LABELS, "model": job["config_snapshot"]["base_model"]},
+            labels=_labels(job),
         )
         self._say(job_id, "TrainingJobCreated")
         self._launch(job_id, launch)
@@ -363,6 +363,12 @@ class Worker:
 
     def _output(self, job_id: str) -> Path:
         return self.folder / job_id / "output"
+
+
+def _labels(job: Document) -> dict[str, str]:
+    """What the training is found by: this service, the model, and the run that wants it, where known."""
+    run = (job.get("custom_fields") or {}).get("flywheel_run")
+    return {**LABELS, "model": job["config_snapshot"]["base_model"], **({"run": str(run)} if run else {})}
 
 
 def repo_and_revision(model: str) -> tuple[str, str]:

@@ -41,7 +41,8 @@ class ServedModel:
 class Wanted:
     """One server to be: `model` answers on `port` at `site`, from `folder`; `workdir` is its own.
 
-    `image` and `disk`, the space for its cache, are of use in a container only."""
+    `image` and `disk`, the space for its cache, are of use in a container only; `run` is the run that wants
+    it, where known."""
 
     launch_name: str
     model: str
@@ -56,6 +57,7 @@ class Wanted:
     env: Mapping[str, str] = field(default_factory=dict)
     lora: bool = True
     entity_store_url: str | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,7 @@ def _spec(wanted: Wanted, command: tuple[str, ...], env: Mapping[str, str], **co
         workdir=wanted.workdir,
         gpus=wanted.gpus,
         port=wanted.port,
-        labels={**LABELS, "model": wanted.model},
+        labels={**LABELS, "model": wanted.model, **({"run": wanted.run} if wanted.run else {})},
         **contained,
     )
 

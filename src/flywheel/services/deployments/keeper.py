@@ -157,6 +157,7 @@ class Keeper:
             env=env,
             lora=not nim.get("disable_lora_support"),
             entity_store_url=tools.entity_store_url,
+            run=(document.get("custom_fields") or {}).get("flywheel_run"),
         )
         return wanted, engine
 
