@@ -1,0 +1,126 @@
+"""Resampling whole conversations, to see how much less their records say than as many independent ones.
+
+The bootstrap is asked for one thing, the variance of a mean under clustering. From that comes the design
+effect, and with it an interval in score form (`means`, `paired`). Its own intervals, percentile and BCa,
+were simulated and turned down: with 100 records in 25 conversations and 98 % right they cover the truth in
+about 80 % of cases where 95 % is promised, for no resample ever holds a failure that the sample lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from flywheel.evaluation.statistics.intervals import Array, z_of
+
+RESAMPLES = 2000
+_CHUNK = 250
+"""Resamples at once: bounds the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What `records` clustered records are worth, for each of k columns."""
+
+    records: int
+    clusters: int
+    effect: Array
+    """The design effect, at least 1."""
+    quantile: Array
+    """Standard errors to each side: Student's t where the effect was estimated, normal where it is 1."""
+
+    @property
+    def effective(self) -> Array:
+        """The number of independent records that say as much."""
+        return self.records / self.effect
+
+
+class ClusterBootstrap:
+    """Resamples of one set of records, drawn once by `seed` and shared by all scores on these records.
+
+    `conversations` names the conversation of each record. Where no conversation has two records nothing is
+    drawn: independent records need no bootstrap.
+    """
+
+    def __init__(
+        self, conversations: Sequence[Hashable], *, seed: int = 0, resamples: int = RESAMPLES
+    ) -> None:
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(conversations))}
+        self.cluster_of: NDArray[np.intp] = np.array([numbers[c] for c in conversations], dtype=np.intp)
+        self.clusters = len(numbers)
+        self.seed, self.resamples = seed, resamples
+        self._drawn: NDArray[np.uint8] | None = None
+
+    @property
+    def clustered(self) -> bool:
+        return self.clusters < len(self.cluster_of)
+
+    def sums(self, values: Array) -> Array:
+        """Sums of `values` (records × k) by conversation (conversations × k)."""
+        order = np.argsort(self.cluster_of, kind="stable")
+        starts = np.searchsorted(self.cluster_of[order], np.arange(self.clusters))
+        return np.asarray(np.add.reduceat(values[order], starts, axis=0), dtype=np.float64)
+
+    def variance(self, values: Array, where: NDArray[np.bool_] | None = None) -> tuple[Array, int]:
+        """The variance of the mean of each column of `values` (records × k), over the records `where`, and
+        the number of their conversations. With fewer than two conversations it is not known: NaN.
+        """
+        inside = np.ones(len(values), dtype=bool) if where is None else where
+        sizes = self.sums(inside.astype(np.float64)[:, None])[:, 0]
+        clusters = int(np.count_nonzero(sizes))
+        if clusters < 2:
+            return np.full(values.shape[1], np.nan), clusters
+        sums = self.sums(np.where(inside[:, None], values, 0.0))
+        centre = sums.sum(axis=0) / sizes.sum()
+        total, squares, made = np.zeros(values.shape[1]), np.zeros(values.shape[1]), 0
+        for weights in self._weights():
+            drawn = weights @ sizes
+            full = drawn > 0  # A resample can miss every conversation of a small slice.
+            off = (weights[full] @ sums) / drawn[full, None] - centre
+            total += off.sum(axis=0)
+            squares += (off * off).sum(axis=0)
+            made += int(full.sum())
+        if made < 2:
+            return np.full(values.shape[1], np.nan), clusters
+        spread = np.maximum(squares - total * total / made, 0.0) / (made - 1)
+        # Resampling G conversations shows (G − 1) / G of the variance between them.
+        return spread * clusters / (clusters - 1), clusters
+
+    def worth(
+        self, values: Array, independent: Array, level: float, where: NDArray[np.bool_] | None = None
+    ) -> Worth | None:
+        """What the records are worth for the mean of each column, whose variance would be `independent` if
+        records were.
+
+        None where that cannot be known: less than two conversations. The effect is never below 1: records
+        of one conversation do not say more than as many strangers.
+        """
+        records = len(values) if where is None else int(where.sum())
+        z = np.full(values.shape[1], z_of(level))
+        if not self.clustered:
+            return Worth(records, records, np.ones(values.shape[1]), z) if records else None
+        variance, clusters = self.variance(values, where)
+        if clusters < 2 or np.isnan(variance).any():
+            return None
+        effect = np.maximum(np.divide(variance, independent, out=np.ones_like(z), where=independent > 0), 1.0)
+        student = float(stdtrit(clusters - 1, 0.5 + level / 2))
+        return Worth(records, clusters, effect, np.where(effect > 1, student, z))
+
+    def _weights(self) -> Iterator[Array]:
+        """How often each conversation is in each resample (up to _CHUNK resamples × conversations)."""
+        if self._drawn is None:
+            self._drawn = self._draw()
+        for start in range(0, self.resamples, _CHUNK):
+            yield self._drawn[start : start + _CHUNK].astype(np.float64)
+
+    def _draw(self) -> NDArray[np.uint8]:
+        generator = np.random.default_rng(self.seed)
+        drawn = np.empty((self.resamples, self.clusters), dtype=np.uint8)
+        for row in drawn:
+            chosen = generator.integers(self.clusters, size=self.clusters)
+            row[:] = np.bincount(chosen, minlength=self.clusters)
+        return drawn
