@@ -146,7 +146,10 @@ def test_the_judges_key_comes_from_the_environment_and_is_never_shown() -> None:
             "records.type: must be one of 'embedded', 'elasticsearch', not 'elastic'",
         ),
         ("records: {type: elasticsearch, urll: x}", 'there is no setting records.urll (did you mean "url"?)'),
-        ("records: {max_bytes: 1}", "there is no setting records.max_bytes (known here: type)"),
+        (
+            "records: {max_bytes: 1}",
+            "there is no setting records.max_bytes (known here: retention_days, type)",
+        ),
         (
             "runs: {type: mongo, url: 'http://x'}",
             "runs.url: must start with mongodb:// or mongodb+srv://, not 'http://x'",

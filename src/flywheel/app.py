@@ -244,10 +244,17 @@ def create_app(
 
 
 def open_records(settings: Settings, data_dir: Path) -> LogStore:
-    """The store of records that the settings name."""
+    """The store of records that the settings name; ConfigError where its client is not installed."""
     match settings.records:
-        case ElasticsearchRecords():
-            raise ConfigError("records.type: elasticsearch is not there yet")
+        case ElasticsearchRecords() as config:
+            try:
+                from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore  # noqa: PLC0415
+            except ModuleNotFoundError as error:
+                raise ConfigError(
+                    "records.type: elasticsearch needs packages that are not installed here:"
+                    " pip install 'flywheel[servers]'"
+                ) from error
+            return ElasticsearchLogStore(config)
         case EmbeddedRecords():
             return EmbeddedLogStore(data_dir / RECORDS_FILE)
 

@@ -15,7 +15,7 @@ import typing
 from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Self, Union
 
 import yaml
 from pydantic import (
@@ -28,6 +28,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from flywheel.errors import ConfigError
@@ -375,6 +376,8 @@ class EmbeddedRecords(Block):
 
     type: Literal["embedded"] = "embedded"
     """Which store."""
+    retention_days: float | None = Field(None, gt=0)
+    """Records older than this are removed by `flywheel records prune`; null: kept for good."""
 
 
 class ElasticsearchRecords(Block):
@@ -402,6 +405,15 @@ class ElasticsearchRecords(Block):
     """Copies of each shard; 1 or more where losing a machine must not lose records."""
     retention_days: float | None = Field(None, gt=0)
     """Records older than this are removed by `flywheel records prune`; null: kept for good."""
+
+    @model_validator(mode="after")
+    def _credentials(self) -> Self:
+        """An API key, or a user with a password, or nothing."""
+        if self.api_key_env and (self.username or self.password_env):
+            raise ValueError("name either api_key_env, or username and password_env, not both")
+        if (self.username is None) != (self.password_env is None):
+            raise ValueError("username and password_env belong together: name both or neither")
+        return self
 
 
 class EmbeddedRuns(Block):

@@ -11,11 +11,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
 
 NO_METADATA = b"{}"
+LATEST = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
+"""No record is of a later time, in seconds since the epoch; so milliseconds are told from seconds."""
 _sorted = msgspec.json.Encoder(order="deterministic")
 
 
@@ -89,6 +92,13 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return found if isinstance(found, str) and found else self.key.hex()[:16]
 
     @property
+    def conversation_id(self) -> str | None:
+        """`metadata.conversation_id`, a text or a whole number; None where the record has none."""
+        if self.metadata_json == NO_METADATA:
+            return None
+        return conversation_in(self.metadata_json)
+
+    @property
     def key(self) -> bytes:
         """16 bytes that are equal for two copies of the same logged call, and different for two calls.
 
@@ -107,4 +117,57 @@ class _Name(msgspec.Struct):
     id: Any = None
 
 
+class _Metadata(msgspec.Struct):
+    conversation_id: Any = None
+
+
 _names = msgspec.json.Decoder(_Name)
+_metadata = msgspec.json.Decoder(_Metadata)
+_UNITS = (1.0, 1e3, 1e6, 1e9)  # Seconds, milli-, micro- and nanoseconds; the first that is plausible.
+
+
+def conversation_in(metadata_json: bytes) -> str | None:
+    """The conversation's id in the metadata of a record."""
+    try:
+        found = _metadata.decode(metadata_json).conversation_id
+    except msgspec.MsgspecError:
+        return None
+    if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
+        return str(found)
+    return None
+
+
+def epoch_seconds(value: Any) -> float:
+    """Seconds since the epoch: from a number (s, ms, µs, ns), also as text, or ISO 8601 (UTC without a zone).
+
+    Raises ValueError, in words for people, for anything else and for years outside of 1970 to 2199.
+    """
+    if isinstance(value, str):
+        seconds = _of_text(value)
+    else:
+        seconds = (
+            _plausible(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        )
+    text = repr(value)
+    shown = text if len(text) <= 40 else f"{text[:40]}…"
+    if seconds is None:
+        raise ValueError(f"timestamp {shown} is neither a number nor ISO 8601")
+    if not 0 <= seconds < LATEST:
+        raise ValueError(f"timestamp {shown} lies outside of the years 1970 to 2199")
+    return seconds
+
+
+def _of_text(value: str) -> float | None:
+    try:
+        return _plausible(float(value))
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _plausible(number: float) -> float:
+    return next((number / unit for unit in _UNITS if 0 <= number / unit < LATEST), float(number))

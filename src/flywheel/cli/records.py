@@ -1,8 +1,8 @@
-"""`flywheel records`: import, list, count, check, export and delete the teacher's records.
+"""`flywheel records`: import, list, count, check, export, delete and prune the teacher's records.
 
-These commands open the store in --data themselves; a server may work in the same folder meanwhile. Exit code
-of an import: 0 when anything could be used, even if some lines could not; 1 when nothing could, or when a
-source could not be read.
+These commands open the store that the configuration names: the file in --data, or Elasticsearch. A server may
+work on the same store meanwhile. Exit code of an import: 0 when anything could be used, even if some lines
+could not; 1 when nothing could, or when a source could not be read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import heapq
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -20,20 +21,22 @@ import msgspec
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from flywheel.app import open_records
 from flywheel.cli.client import AsJson, DataDir
 from flywheel.cli.console import err, out, print_json, table
 from flywheel.cli.importing import EXAMPLES, Imported, import_files, total_bytes
-from flywheel.config import DataSplitConfig
+from flywheel.cli.serve import ConfigFile, settings_at
+from flywheel.config import DataSplitConfig, EmbeddedRecords, Settings
 from flywheel.curation import CurationReport, curate
 from flywheel.curation.canonical import last_words
 from flywheel.curation.envelope import NotARecord, Tags, timestamp
 from flywheel.errors import UserError
 from flywheel.models import NO_METADATA, Record, Workload
-from flywheel.stores.logs import EmbeddedLogStore, LogStore
+from flywheel.stores.logs import DAY, LogStore
 from flywheel.stores.logs.embedded import FILE_NAME
 
 app = typer.Typer(
-    no_args_is_help=True, help="The teacher's records: import, list, stats, check, export, delete."
+    no_args_is_help=True, help="The teacher's records: import, list, stats, check, export, delete, prune."
 )
 
 HERE = Path(".flywheel")
@@ -56,11 +59,14 @@ Until = Annotated[
     float | None, typer.Option(parser=_moment, metavar="TIME", help="Only before this time (ISO 8601, UTC).")
 ]
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
 
 @app.command("import")
 def import_records(
     sources: Annotated[list[Path], typer.Argument(help="Files, folders, or - for standard input.")],
     data: DataDir = HERE,
+    config: ConfigFile = None,
     workload_id: Annotated[
         str | None, typer.Option("--workload", "-w", help="Workload of the records that do not name theirs.")
     ] = None,
@@ -73,7 +79,7 @@ def import_records(
     as_json: AsJson = False,
 ) -> None:
     """Import log files: .jsonl, .json, packed with gzip or not. What is there already is not added again."""
-    store = EmbeddedLogStore(data / FILE_NAME)
+    store = open_records(settings_at(config), data)
     tags = Tags(workload_id=workload_id, client_id=client_id)
     bar = Progress(
         TextColumn("importing"),
@@ -105,10 +111,13 @@ def list_records(
     until: Until = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
     data: DataDir = HERE,
+    config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """List records, newest first."""
-    found = list(_query(_store(data), workload_id, client_id, since, until, newest_first=True, limit=limit))
+    found = list(
+        _query(_store(data, config), workload_id, client_id, since, until, newest_first=True, limit=limit)
+    )
     if as_json:
         print_json([_wire(record) for record in found])
         return
@@ -120,9 +129,9 @@ def list_records(
 
 
 @app.command()
-def stats(data: DataDir = HERE, as_json: AsJson = False) -> None:
+def stats(data: DataDir = HERE, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Count the records of each workload."""
-    found = _store(data).workloads()
+    found = _store(data, config).workloads()
     if as_json:
         print_json(
             [
@@ -150,12 +159,13 @@ def check(
     client_id: Annotated[str, typer.Option("--client", "-c", help="Whose workload it is.")],
     eval_size: Annotated[int, typer.Option(min=1, help="Records of the evaluation.")] = 100,
     data: DataDir = HERE,
+    config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Curate a workload without a run: what would be learned, what would be left out, and why."""
     workload = Workload(client_id, workload_id)
     split = DataSplitConfig(eval_size=eval_size, limit=None)
-    report = curate(_store(data).query(workload), workload=workload, split=split).report
+    report = curate(_store(data, config).query(workload), workload=workload, split=split).report
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -172,9 +182,10 @@ def export(
         Path | None, typer.Option("--output", "-o", help="File; packed if it ends in .gz. Left out: stdout.")
     ] = None,
     data: DataDir = HERE,
+    config: ConfigFile = None,
 ) -> None:
     """Write records as JSON lines, oldest first, in the form that import reads."""
-    found = _query(_store(data), workload_id, client_id, since, until, newest_first=False)
+    found = _query(_store(data, config), workload_id, client_id, since, until, newest_first=False)
     if output is None:
         count = _write(found, sys.stdout.buffer)
     else:
@@ -198,30 +209,70 @@ def delete(
     client_id: ClientId = None,
     since: Since = None,
     until: Until = None,
+    conversation_id: Annotated[
+        str | None, typer.Option("--conversation", help="Only this metadata.conversation_id.")
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Delete without any filter.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     data: DataDir = HERE,
+    config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete records for good."""
-    if not everything and (workload_id, client_id, since, until) == (None, None, None, None):
-        raise UserError("say which records with --workload, --client, --since or --until; or say --all")
-    store = _store(data)
-    chosen = _filters(store, workload_id, client_id)
-    count = sum(store.count(**each, since=since, until=until) for each in chosen)
+    filters = (workload_id, client_id, since, until, conversation_id)
+    if not everything and not any(each is not None for each in filters):
+        raise UserError(
+            "say which records with --workload, --client, --conversation, --since or --until; or say --all"
+        )
+    store = _store(data, config)
+    rest = {"since": since, "until": until, "conversation_id": conversation_id}
+    _delete(store, [each | rest for each in _filters(store, workload_id, client_id)], yes, as_json)
+
+
+@app.command()
+def prune(
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="DAYS",
+            help="Delete records older than this many days.",
+            show_default="records.retention_days of the configuration",
+        ),
+    ] = None,
+    yes: Yes = False,
+    data: DataDir = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete old records for good: those past the retention of the configuration."""
+    settings = settings_at(config)
+    days = settings.records.retention_days if older_than is None else older_than
+    if days is None:
+        raise UserError("say how old with --older-than DAYS, or set records.retention_days")
+    until = time.time() - days * DAY
+    _delete(_opened(settings, data), [{"until": until}], yes, as_json)
+
+
+def _delete(store: LogStore, chosen: list[dict[str, Any]], yes: bool, as_json: bool) -> None:
+    count = sum(store.count(**each) for each in chosen)
     if count and not yes:
         typer.confirm(f"Delete {count:,} records for good?", abort=True, err=True)
-    deleted = sum(store.delete(**each, since=since, until=until) for each in chosen)
+    deleted = sum(store.delete(**each) for each in chosen)
     print_json({"deleted": deleted}) if as_json else out.print(f"{deleted:,} records deleted", markup=False)
 
 
-def _store(data: Path) -> EmbeddedLogStore:
-    path = data / FILE_NAME
-    if not path.is_file():
+def _store(data: Path, config: Path | None) -> LogStore:
+    return _opened(settings_at(config), data)
+
+
+def _opened(settings: Settings, data: Path) -> LogStore:
+    """The store, if there is one to look at: a file is not made by looking for records in it."""
+    if isinstance(settings.records, EmbeddedRecords) and not (data / FILE_NAME).is_file():
         raise UserError(
             f"--data {data}: there are no records here; flywheel records import FILE brings some in"
         )
-    return EmbeddedLogStore(path)
+    return open_records(settings, data)
 
 
 def _filters(store: LogStore, workload_id: str | None, client_id: str | None) -> list[dict[str, Any]]:

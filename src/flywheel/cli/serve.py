@@ -53,10 +53,15 @@ def serve(
 ) -> None:
     """Run the server: API, services and model proxy, in this process."""
     chosen = parse_roles(roles)
-    settings = load_settings(config or (LOCAL_CONFIG if LOCAL_CONFIG.is_file() else None))
+    settings = settings_at(config)
     log.configure(settings.logging_config.level, as_json=settings.logging_config.format == "json")
     with lock(data), listen(host, port) as sockets:
         asyncio.run(run(settings, chosen, data, sockets))
+
+
+def settings_at(config: Path | None) -> Settings:
+    """The settings of `config`, else of the file in its usual place, else the built-in ones."""
+    return load_settings(config or (LOCAL_CONFIG if LOCAL_CONFIG.is_file() else None))
 
 
 def parse_roles(text: str) -> frozenset[str]:

@@ -68,14 +68,9 @@ class _Response(msgspec.Struct, gc=False):
     choices: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Metadata(msgspec.Struct):
-    conversation_id: Any = None
-
-
 _requests = msgspec.json.Decoder(_Request)
 _responses = msgspec.json.Decoder(_Response)
 _choices = msgspec.json.Decoder(list[_Choice] | None)
-_metadata = msgspec.json.Decoder(_Metadata)
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -258,17 +253,6 @@ def _arguments(function: _Function | None, tools: Tools) -> dict[str, Any] | Rea
     if validator is not None and not validator.is_valid(arguments):
         return Reason.SCHEMA_VIOLATION
     return arguments
-
-
-def conversation_id(record: Record) -> str | None:
-    """`metadata.conversation_id`, where the record has one."""
-    try:
-        found = _metadata.decode(record.metadata_json).conversation_id
-    except msgspec.MsgspecError:
-        return None
-    if isinstance(found, str | int) and not isinstance(found, bool) and found != "":
-        return str(found)
-    return None
 
 
 def _digest(text: bytes) -> bytes:

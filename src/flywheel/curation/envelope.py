@@ -8,20 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
 
-from flywheel.models import Record
-
-_LATEST = datetime(2200, 1, 1, tzinfo=UTC).timestamp()
-_UNITS = (
-    1.0,
-    1e3,
-    1e6,
-    1e9,
-)  # Seconds, milli-, micro- and nanoseconds; the first that is plausible.
+from flywheel.models import Record, epoch_seconds
 
 
 class NotARecord(Exception):  # It becomes a Rejected, never reaches a user as an error.
@@ -141,36 +132,10 @@ def timestamp(value: Any) -> float:
 
     Raises NotARecord for anything else, and for years outside of 1970 to 2199.
     """
-    number: float | None = None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        number = float(value)
-    elif isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            try:
-                moment = datetime.fromisoformat(value.strip())
-            except ValueError:
-                number = None
-            else:
-                return _checked((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(), value)
-    if number is None:
-        raise NotARecord("bad_timestamp", f"timestamp {_short(value)} is neither a number nor ISO 8601")
-    for unit in _UNITS:
-        if 0 <= number / unit < _LATEST:
-            return number / unit
-    return _checked(number, value)
-
-
-def _checked(seconds: float, value: Any) -> float:
-    if not 0 <= seconds < _LATEST:
-        raise NotARecord("bad_timestamp", f"timestamp {_short(value)} lies outside of the years 1970 to 2199")
-    return seconds
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:40]}…"
+    try:
+        return epoch_seconds(value)
+    except ValueError as error:
+        raise NotARecord("bad_timestamp", str(error)) from error
 
 
 def _kind(value: Any) -> str:

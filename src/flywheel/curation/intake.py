@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from flywheel.curation.canonical import Answers, Request, conversation_id, read_request
+from flywheel.curation.canonical import Answers, Request, read_request
 from flywheel.curation.drops import Drops
 from flywheel.curation.reasons import Reason
 from flywheel.curation.report import Conversations
 from flywheel.curation.tools import ToolSets
-from flywheel.models import NO_METADATA, Record, Workload
+from flywheel.models import Record, Workload
 
 HOLDOUT_SHARE = 0.2
 """Share of a workload's conversations that is never trained on. Another value would move conversations."""
@@ -104,7 +104,7 @@ class Intake:
                 self._drops.add(answer, record)
                 continue
             conversation = request.opening
-            if record.metadata_json != NO_METADATA and (name := conversation_id(record)) is not None:
+            if (name := record.conversation_id) is not None:
                 conversation = _named(name)
                 self._with_id.add(conversation)
             side = self._sides.get(conversation)
@@ -137,7 +137,7 @@ class Intake:
 
 def conversation_of(record: Record) -> str:
     """Which conversation a readable record belongs to, as 32 hex digits."""
-    if (name := conversation_id(record)) is not None:
+    if (name := record.conversation_id) is not None:
         return _named(name).hex()
     request = read_request(record.request_json, ToolSets())
     return "" if isinstance(request, Reason) else request.opening.hex()

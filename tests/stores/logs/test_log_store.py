@@ -1,32 +1,22 @@
-"""What every store of records does, and what is special about the SQLite file."""
+"""What every store of records does, whatever it is built on."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
-from flywheel.errors import StorageFull
 from flywheel.models import Record, Workload
-from flywheel.stores.logs import (
-    Added,
-    EmbeddedLogStore,
-    LogStore,
-    LogStoreBusy,
-    LogStoreDamaged,
-    LogStoreTooNew,
-)
+from flywheel.stores.logs import DAY, Added, LogStore, TimeBucket
 from traffic import SHOP, answer, record, tracking
 
 OTHER = Workload("shop", "returns")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> LogStore:
-    return EmbeddedLogStore(tmp_path / "new" / "records.sqlite")
+def test_an_empty_store_says_so(store: LogStore) -> None:
+    assert (list(store.query()), store.count(), store.delete()) == ([], 0, 0)
+    assert (store.workloads(), store.histogram()) == ([], [])
+    assert store.add([]) == Added(new=0, duplicates=0)
 
 
 def test_what_goes_in_comes_out(store: LogStore) -> None:
@@ -83,6 +73,52 @@ def test_filters(store: LogStore) -> None:
     ]
 
 
+def test_times_are_exact_to_the_fraction(store: LogStore) -> None:
+    times = [1_700_000_000.0, 1_700_000_000.000001, 1_700_000_000.25, 1_700_000_000.7504]
+    store.add(tracking(number, at=at + 2 * number) for number, at in enumerate(times))
+    exact = [at + 2 * number for number, at in enumerate(times)]
+    assert [r.timestamp for r in store.query(newest_first=False)] == exact
+    for number, at in enumerate(exact):
+        assert (store.count(since=at), store.count(until=at)) == (4 - number, number)
+
+
+def test_bodies_are_kept_as_they_came(store: LogStore) -> None:
+    odd = (
+        rb'{"messages":[],"n":12345678901234567890123,"x":1.0,"y":1e5,"a.b":{"":null},"d":"\u00e9 \/",'
+        rb'"nested":' + b'{"a":' * 60 + b"[1,[2]]" + b"}" * 60 + b"}"
+    )
+    put = Record(1.5, "w/☃", "c'", odd, b'{"choices":[{"index":"text"}]}', b'{"tags":["x",1]}')
+    clash = Record(2.5, "w/☃", "c'", b'{"n":{"object":true}}', b'{"choices":"text"}')
+    assert store.add([put, clash]).new == 2
+    assert list(store.query(put.workload, newest_first=False)) == [put, clash]
+
+
+def test_a_conversation_can_be_found_counted_and_erased(store: LogStore) -> None:
+    store.add(tracking(number, conversation="c1" if number % 2 else "c2") for number in range(6))
+    store.add([tracking(7), record("hi", at=9.0, conversation="c1", workload=OTHER)])
+    asked = tracking(8)
+    store.add([Record(8.0, "w", "c", asked.request_json, asked.response_json, b'{"conversation_id": 17}')])
+    assert store.count(conversation_id="c1") == 4
+    assert [r.name for r in store.query(SHOP, conversation_id="c1")] == ["chat-5", "chat-3", "chat-1"]
+    assert store.delete(SHOP, conversation_id="c1") == 3
+    assert store.delete(conversation_id="17") == 1
+    assert store.delete(conversation_id="c") == 0
+    assert store.count() == 5
+
+
+def test_a_histogram_counts_by_interval(store: LogStore) -> None:
+    store.add(tracking(number, at=at) for number, at in enumerate([0.5, DAY - 0.5, DAY, 3 * DAY + 1.0]))
+    store.add([record(at=DAY + 5.0, workload=OTHER)])
+    days = [TimeBucket(0.0, 2), TimeBucket(float(DAY), 2), TimeBucket(3.0 * DAY, 1)]
+    assert store.histogram() == days
+    assert store.histogram(SHOP, since=1.0) == [
+        TimeBucket(0.0, 1),
+        TimeBucket(float(DAY), 1),
+        TimeBucket(3.0 * DAY, 1),
+    ]
+    assert store.histogram(OTHER, interval_s=3_600) == [TimeBucket(float(DAY), 1)]
+
+
 def test_delete_is_for_good_and_only_what_was_said(store: LogStore) -> None:
     store.add([tracking(1, at=100.0), tracking(2, at=200.0), record(workload=OTHER)])
     assert store.delete(SHOP, until=200.0) == 1
@@ -121,76 +157,3 @@ def test_records_are_taken_as_a_stream(store: LogStore) -> None:
         store.add(endless())
     assert store.count() == 2_000  # Two whole batches; the open one is undone.
     assert store.add(tracking(number) for number in range(2_500)) == Added(new=500, duplicates=2_000)
-
-
-def test_a_second_store_on_the_file_sees_the_records(tmp_path: Path) -> None:
-    EmbeddedLogStore(tmp_path / "r").add([tracking(1)])
-    assert EmbeddedLogStore(tmp_path / "r").count() == 1
-
-
-def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_text("not a database, " * 100, "utf-8")
-    with pytest.raises(LogStoreDamaged, match=r"notes\.txt is not a usable store of records"):
-        EmbeddedLogStore(path)
-    assert path.read_text("utf-8").startswith("not a database")
-
-
-def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "theirs.sqlite"
-    db = sqlite3.connect(path)
-    db.execute("CREATE TABLE records (theirs)")
-    db.close()
-    with pytest.raises(LogStoreDamaged, match="of another program"):
-        EmbeddedLogStore(path)
-
-
-def test_a_newer_schema_is_refused_by_its_number(tmp_path: Path) -> None:
-    path = tmp_path / "r"
-    EmbeddedLogStore(path)
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA user_version = 7")
-    db.close()
-    with pytest.raises(LogStoreTooNew, match="schema version 7, this Flywheel knows up to 1"):
-        EmbeddedLogStore(path)
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(LogStoreDamaged, match="not a usable store"):
-        EmbeddedLogStore(tmp_path / "file" / "r")
-
-
-def test_a_locked_file_says_so(tmp_path: Path) -> None:
-    store = EmbeddedLogStore(tmp_path / "r", timeout=0.05)
-    holder = sqlite3.connect(tmp_path / "r", isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    with pytest.raises(LogStoreBusy, match="locked by another process"):
-        store.add([tracking(1)])
-    assert store.count() == 0
-    holder.execute("ROLLBACK")
-    holder.close()
-    assert store.add([tracking(1)]).new == 1
-
-
-def test_a_full_disk_keeps_what_was_there(tmp_path: Path) -> None:
-    small = EmbeddedLogStore(tmp_path / "r", max_bytes=1_500_000)
-    with pytest.raises(StorageFull, match=r"everything after the first \d,000 records"):
-        small.add(tracking(number) for number in range(10_000))
-    kept = small.count()
-    assert kept >= 1_000
-    assert EmbeddedLogStore(tmp_path / "r").add(tracking(n) for n in range(3_000)).duplicates == min(
-        kept, 3_000
-    )
-
-
-def test_many_open_a_new_store_at_once(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        stores = list(pool.map(lambda number: _with_one(tmp_path / "r", number), range(16)))
-    assert {store.count() for store in stores} == {16}
-
-
-def _with_one(path: Path, number: int) -> EmbeddedLogStore:
-    store = EmbeddedLogStore(path)
-    store.add([tracking(number)])
-    return store

@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 
 from flywheel.errors import StorageFull
-from flywheel.models import Record, Workload
+from flywheel.models import Record, Workload, conversation_in
 from flywheel.stores.logs.errors import LogStoreBusy, LogStoreDamaged, LogStoreTooNew
-from flywheel.stores.logs.protocol import Added, WorkloadSummary
+from flywheel.stores.logs.protocol import DAY, Added, TimeBucket, WorkloadSummary
 
 FILE_NAME = "records.sqlite"
 """The file's name in a data folder."""
@@ -107,10 +107,11 @@ class EmbeddedLogStore:
         client_id: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        conversation_id: str | None = None,
         newest_first: bool = True,
         limit: int | None = None,
     ) -> Iterator[Record]:
-        where, values = _where(workload, client_id, since, until)
+        where, values = _where(workload, client_id, since, until, conversation_id)
         order = "DESC" if newest_first else "ASC"
         sql = f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY timestamp {order}, seq {order} LIMIT ?"  # noqa: S608
         with self._connection() as db:
@@ -124,8 +125,9 @@ class EmbeddedLogStore:
         client_id: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        conversation_id: str | None = None,
     ) -> int:
-        where, values = _where(workload, client_id, since, until)
+        where, values = _where(workload, client_id, since, until, conversation_id)
         with self._connection() as db:
             return int(db.execute(f"SELECT COUNT(*) FROM records WHERE {where}", values).fetchone()[0])  # noqa: S608
 
@@ -137,6 +139,23 @@ class EmbeddedLogStore:
             ).fetchall()
         return [WorkloadSummary(Workload(client, name), *numbers) for client, name, *numbers in rows]
 
+    def histogram(
+        self,
+        workload: Workload | None = None,
+        *,
+        client_id: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        conversation_id: str | None = None,
+        interval_s: int = DAY,
+    ) -> list[TimeBucket]:
+        where, values = _where(workload, client_id, since, until, conversation_id)
+        number = f"CAST(timestamp / {float(interval_s)} AS INTEGER)"
+        sql = f"SELECT {number}, COUNT(*) FROM records WHERE {where} GROUP BY 1 ORDER BY 1"  # noqa: S608
+        with self._connection() as db:
+            rows = db.execute(sql, values).fetchall()
+        return [TimeBucket(float(number * interval_s), count) for number, count in rows]
+
     def delete(
         self,
         workload: Workload | None = None,
@@ -144,8 +163,9 @@ class EmbeddedLogStore:
         client_id: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        conversation_id: str | None = None,
     ) -> int:
-        where, values = _where(workload, client_id, since, until)
+        where, values = _where(workload, client_id, since, until, conversation_id)
         with self._connection() as db:
             db.execute("PRAGMA secure_delete = ON")  # Customers' words are overwritten, not just unlinked.
             gone = db.execute(f"DELETE FROM records WHERE {where}", values).rowcount  # noqa: S608
@@ -178,6 +198,7 @@ class EmbeddedLogStore:
                 )
             ) as db:
                 db.execute("PRAGMA synchronous = NORMAL")
+                db.create_function("conversation_in", 1, conversation_in, deterministic=True)
                 if self._max_bytes is not None:
                     (page,) = db.execute("PRAGMA page_size").fetchone()
                     db.execute(f"PRAGMA max_page_count = {self._max_bytes // page}")
@@ -200,13 +221,18 @@ def _class(error: sqlite3.Error) -> int:
 
 
 def _where(
-    workload: Workload | None, client_id: str | None, since: float | None, until: float | None
+    workload: Workload | None,
+    client_id: str | None,
+    since: float | None,
+    until: float | None,
+    conversation_id: str | None,
 ) -> tuple[str, list[str | float]]:
     conditions = {
         "client_id = ?": workload.client_id if workload else client_id,
         "workload_id = ?": workload.workload_id if workload else None,
         "timestamp >= ?": since,
         "timestamp < ?": until,
+        "conversation_in(metadata) = ?": conversation_id,
     }
     used = {sql: value for sql, value in conditions.items() if value is not None}
     return " AND ".join(used) or "1", list(used.values())

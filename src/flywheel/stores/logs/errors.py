@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flywheel.errors import FlywheelError, Unavailable
+from flywheel.errors import FlywheelError, Unavailable, UpstreamError, UserError
 
 
 class LogStoreDamaged(FlywheelError):
@@ -38,4 +38,56 @@ class LogStoreBusy(Unavailable):
         self.path = path
         super().__init__(
             f"{path} was locked by another process for {waited_s:g} seconds; try again when it is done"
+        )
+
+
+class LogStoreUnreachable(Unavailable):
+    """The server at `address` did not answer."""
+
+    code = "log_store_unreachable"
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        super().__init__(f"the records' Elasticsearch at {address} cannot be reached: {reason}")
+
+
+class LogStoreOverloaded(Unavailable):
+    """The server at `address` had no room for the work, also after several tries."""
+
+    code = "log_store_overloaded"
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        super().__init__(f"the records' Elasticsearch at {address} is overloaded: {reason}; try again later")
+
+
+class LogStoreDenied(UpstreamError):
+    """The server at `address` does not let us: credentials, rights, or a block on the index."""
+
+    code = "log_store_denied"
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        super().__init__(f"the records' Elasticsearch at {address} does not allow this: {reason}")
+
+
+class LogStoreRefused(UpstreamError):
+    """The server at `address` answered, but not as an Elasticsearch that can keep records."""
+
+    code = "log_store_refused"
+
+    def __init__(self, address: str, reason: str) -> None:
+        self.address = address
+        super().__init__(f"the records' Elasticsearch at {address}: {reason}")
+
+
+class RecordRefused(UserError):
+    """One record could not be kept; those before it were."""
+
+    code = "record_refused"
+
+    def __init__(self, record: str, reason: str) -> None:
+        self.record = record
+        super().__init__(
+            f"the record {record} was not stored: {reason}; mend it or leave it out, and import again"
         )

@@ -2,7 +2,8 @@
 
 A store keeps and finds; it does not parse (see `flywheel.curation.reading`) and it does not judge (see
 `flywheel.curation`). Filters are the same everywhere: `workload`, or all workloads of a `client_id`; `since`
-(inclusive) and `until` (exclusive) in seconds since the epoch; what is left out does not filter.
+(inclusive) and `until` (exclusive) in seconds since the epoch; `conversation_id`, as the records' metadata
+names it; what is left out does not filter. Records older than a time are removed by `delete(until=…)`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flywheel.models import Record, Workload
+
+DAY = 86_400
+"""Seconds of a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,14 @@ class WorkloadSummary:
     last: float
 
 
+@dataclass(frozen=True, slots=True)
+class TimeBucket:
+    """The number of records from `start` on, in seconds since the epoch, for one interval."""
+
+    start: float
+    count: int
+
+
 class LogStore(Protocol):
     def add(self, records: Iterable[Record]) -> Added:
         """Keep `records` that are not there yet, by `Record.key`.
@@ -48,6 +60,7 @@ class LogStore(Protocol):
         client_id: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        conversation_id: str | None = None,
         newest_first: bool = True,
         limit: int | None = None,
     ) -> Iterator[Record]:
@@ -61,10 +74,24 @@ class LogStore(Protocol):
         client_id: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        conversation_id: str | None = None,
     ) -> int: ...
 
     def workloads(self) -> Sequence[WorkloadSummary]:
         """All workloads, by name."""
+        ...
+
+    def histogram(
+        self,
+        workload: Workload | None = None,
+        *,
+        client_id: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        conversation_id: str | None = None,
+        interval_s: int = DAY,
+    ) -> Sequence[TimeBucket]:
+        """Records by intervals of `interval_s` seconds, counted from the epoch; empty ones are left out."""
         ...
 
     def delete(
@@ -74,6 +101,7 @@ class LogStore(Protocol):
         client_id: str | None = None,
         since: float | None = None,
         until: float | None = None,
+        conversation_id: str | None = None,
     ) -> int:
         """Remove the records for good and say how many there were."""
         ...
