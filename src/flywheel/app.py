@@ -262,8 +262,14 @@ def open_records(settings: Settings, data_dir: Path) -> LogStore:
 def open_runs(settings: Settings, data_dir: Path) -> RunStore:
     """The store of runs that the settings name."""
     match settings.runs:
-        case MongoRuns():
-            raise ConfigError("runs.type: mongo is not there yet")
+        case MongoRuns() as config:
+            try:
+                from flywheel.stores.runs.mongo import MongoRunStore  # noqa: PLC0415 - optional
+            except ImportError as error:
+                raise ConfigError(
+                    "runs.type: mongo needs pymongo: pip install 'flywheel[servers]'"
+                ) from error
+            return MongoRunStore(config)
         case EmbeddedRuns():
             return EmbeddedRunStore(data_dir / "runs.sqlite")
 

@@ -9,6 +9,7 @@ from flywheel.fake_chat import Reply, ScriptedChat
 from flywheel.nemo.calls import ServiceCallFailed
 from flywheel.nemo.fake import FakeNemo
 from flywheel.orchestrator.workflow import advance
+from flywheel.stores.runs import RunNotStorable
 from run_world import CHAT, WORKLOAD, nim, settings
 
 
@@ -350,3 +351,25 @@ def test_the_log_of_a_healthy_run_is_short_and_tells_the_story(world):
     assert messages[-1] == "run completed"
     assert len(messages) <= 20
     assert run.workload == WORKLOAD
+
+
+def test_a_run_that_grows_beyond_what_its_store_takes_fails_and_says_why(world):
+    class Narrow:
+        """A store of runs that does not take a run with data sets."""
+
+        def __init__(self, store) -> None:
+            self._store = store
+
+        def __getattr__(self, name):
+            return getattr(self._store, name)
+
+        def apply(self, run, change, *, owner=None):
+            if change.datasets:
+                raise RunNotStorable("it is too large")
+            return self._store.apply(run, change, owner=owner)
+
+    here = world()
+    here = here.reborn(runs=Narrow(here.context.runs))
+    run = here.finish(here.start())
+    assert (run.status, here.nemo.open_jobs) == ("failed", [])
+    assert "it is too large" in run.error

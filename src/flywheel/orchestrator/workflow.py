@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from flywheel import metrics, tracing
 from flywheel.errors import FlywheelError
@@ -20,7 +21,7 @@ from flywheel.orchestrator.context import DONE, NOW, Context, Next, Outcome, aft
 from flywheel.orchestrator.steps import candidates, curate, decide, erase, release
 from flywheel.orchestrator.trouble import UNFORESEEN_TRIES, passing, troubled
 from flywheel.stores.runs.document import Run, Step
-from flywheel.stores.runs.errors import RunNotFound, StaleRun
+from flywheel.stores.runs.errors import RunNotFound, RunNotStorable, StaleRun
 
 log = get_logger(__name__)
 
@@ -41,17 +42,17 @@ def advance(run_id: str, context: Context) -> Next:
         wait = context.runs.lease(run_id, owner, context.limits.lease_s)
         if wait:
             return after(wait)
-        with _held(run_id, owner, context):
-            following = NOW
-            while following == NOW:  # Under one lease, which costs two writes.
+        with _held(run_id, owner, context) as held:
+            held.following = NOW
+            while held.following == NOW:  # Under one lease, which costs two writes.
                 run = context.runs.load(run_id)
                 about = {"flywheel.run_id": run_id, "flywheel.workload": str(run.workload)}
                 with (
                     log_context(run_id=run_id, workload=str(run.workload)),
                     tracing.span(f"run {run.step}", about, parent=run.trace),
                 ):
-                    following = _step(run, owner, context)
-            return following
+                    held.following = _step(run, owner, context)
+            return held.following
     except StaleRun:
         return NOW
     except RunNotFound:
@@ -69,7 +70,14 @@ def _step(run: Run, owner: str, context: Context) -> Next:
         return DONE
     if change != run:
         change = change.but(updated_at=context.clock())
-        _log(run, context.runs.apply(run, change, owner=owner))
+        try:
+            stored = context.runs.apply(run, change, owner=owner)
+        except RunNotStorable as error:
+            if run.outcome:
+                raise
+            change, following = _ending(run, "failed", str(error), context), NOW
+            stored = context.runs.apply(run, change, owner=owner)
+        _log(run, stored)
         _count(run, change)
     return DONE if change.step == "finished" else following
 
@@ -124,9 +132,17 @@ def _ending(run: Run, outcome: str, message: str, context: Context) -> Run:
     return noted.but(step="release", outcome=outcome, error=message, trouble=None)
 
 
+@dataclass
+class _Held:
+    """What to tell the store when the lease is given back."""
+
+    following: Next = DONE
+
+
 @contextmanager
-def _held(run_id: str, owner: str, context: Context) -> Iterator[None]:
+def _held(run_id: str, owner: str, context: Context) -> Iterator[_Held]:
     """Renews the lease while the body works, and gives it back however the body ends."""
+    held = _Held()
     over = threading.Event()
 
     def renew() -> None:
@@ -140,11 +156,11 @@ def _held(run_id: str, owner: str, context: Context) -> Iterator[None]:
     heart = threading.Thread(target=renew, name=f"lease-{run_id[-8:]}", daemon=True)
     heart.start()
     try:
-        yield
+        yield held
     finally:
         over.set()
         heart.join()
-        context.runs.release(run_id, owner)
+        context.runs.release(run_id, owner, held.following.seconds or None)
 
 
 def _log(before: Run, stored: Run) -> None:

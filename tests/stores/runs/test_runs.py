@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from pymongo import MongoClient
 
+from flywheel.config import MongoRuns
 from flywheel.models import Workload
 from flywheel.orchestrator.request import configured, read_request
 from flywheel.stores.runs import (
@@ -23,6 +30,7 @@ from flywheel.stores.runs import (
     StaleRun,
 )
 from flywheel.stores.runs.document import new_run
+from flywheel.stores.runs.mongo import MongoRunStore
 from run_world import WORKLOAD, Clock, nim, settings
 
 
@@ -31,11 +39,39 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(params=["embedded", "mongo"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[RunStore]:
-    made = {"embedded": lambda: EmbeddedRunStore(tmp_path / "runs.sqlite", clock=clock)}[request.param]()
-    yield made
+    made: RunStore
+    if request.param == "embedded":
+        made = EmbeddedRunStore(tmp_path / "runs.sqlite", clock=clock)
+        yield made
+    else:
+        url = request.getfixturevalue("mongo_url")
+        made = Aged(MongoRuns(type="mongo", url=url, database=f"test-{uuid4().hex}"), clock)
+        yield made
+        made.client.drop_database(made.runs.database.name)
+        made.client.close()
     made.close()
+
+
+class Aged(MongoRunStore):
+    """The server's clock cannot be moved; when the test's is, the leases become older instead."""
+
+    def __init__(self, config: MongoRuns, clock: Clock) -> None:
+        super().__init__(config)
+        self.client = MongoClient[dict[str, Any]](config.url)
+        self.runs = self.client[config.database]["runs"]
+        self.clock, self.seen = clock, clock.now
+
+    @contextmanager
+    def _runs(self) -> Iterator[Any]:
+        passed, self.seen = self.clock.now - self.seen, self.clock.now
+        if passed > 1:
+            for run in self.runs.find({"lease.at": {"$exists": True}}):
+                at = run["lease"]["at"] - timedelta(seconds=passed)
+                self.runs.update_one({"_id": run["_id"]}, {"$set": {"lease.at": at}})
+        with super()._runs() as runs:
+            yield runs
 
 
 def a_run(clock: Clock, workload: Workload = WORKLOAD, candidates: int = 1) -> Run:
@@ -156,6 +192,89 @@ def test_slots_are_wanted_in_the_order_of_creation(store, clock):
     assert store.unfinished(slots=1) == (runs[1].id,)
     store.apply(runs[2], runs[2].but(cancel_requested=True))
     assert store.unfinished(slots=1) == (runs[1].id, runs[2].id)
+
+
+def test_runs_made_at_once_get_places_in_one_line(store, clock):
+    gate = threading.Barrier(8)
+    runs = [a_run(clock) for _ in range(24)]
+
+    def create(number: int) -> None:
+        gate.wait()
+        for run in runs[number::8]:
+            store.create(run)
+
+    threads = [threading.Thread(target=create, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert store.list().total == 24
+    assert sorted(store.ahead(run.id) for run in runs) == list(range(24))
+
+
+def test_many_threads_with_one_key_make_one_run(store, clock):
+    gate = threading.Barrier(6)
+    made: list[str] = []
+    runs = [a_run(clock) for _ in range(6)]
+
+    def create(number: int) -> None:
+        gate.wait()
+        made.append(store.create(runs[number], key="k", fingerprint="f").id)
+
+    threads = [threading.Thread(target=create, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 6
+    assert len(set(made)) == 1
+    assert store.list().total == 1
+
+
+def test_what_a_run_holds_may_be_named_anything(store, clock):
+    odd = {"$set": {"a.b": [{"": 1, "%2E": "%"}]}, "null\0": None, "deep": {"$": {"..": 1.0}}}
+    run = store.create(a_run(clock).but(overrides=odd))
+    assert store.load(run.id).overrides == odd
+    changed = store.apply(run, run.but(curation=odd))
+    assert store.load(run.id) == changed
+
+
+def test_a_run_rests_while_somebody_has_it_or_is_coming_back(store, clock):
+    run = store.create(a_run(clock))
+    assert store.rest(run.id) == 0
+    store.lease(run.id, "one", 30)
+    assert 29 < store.rest(run.id) <= 30
+    store.release(run.id, "one", 60)
+    assert 59 < store.rest(run.id) <= 60
+    assert store.lease(run.id, "two", 30) == 0, "a rest is no lease"
+    store.release(run.id, "two", 60)
+    clock.now += 61
+    assert store.rest(run.id) == 0
+    store.release(run.id, "one", 999)  # It is not its own any more.
+    assert store.rest(run.id) == 0
+    store.apply(run, run.but(step="finished", status="completed"))
+    assert store.rest(run.id) == math.inf
+    store.delete(run.id)
+    assert store.rest(run.id) == math.inf
+
+
+def test_neglected_is_what_nobody_has_and_nobody_comes_back_to(store, clock):
+    pending, working, resting, forgotten, done = (store.create(a_run(clock)) for _ in range(5))
+    blocked = store.create(a_run(clock))
+    for run in (working, resting, forgotten):
+        store.apply(run, run.but(status="running"))
+        store.lease(run.id, "one", 30)
+    store.release(resting.id, "one", 30)
+    store.release(forgotten.id, "one")
+    store.apply(done, done.but(step="finished", status="completed"))
+    assert store.neglected(5, 10) == (pending.id, forgotten.id, blocked.id)
+    assert store.neglected(4, 10) == (pending.id, forgotten.id)
+
+    store.lease(pending.id, "one", 300)
+    clock.now += 35
+    assert store.neglected(4, 10) == (forgotten.id,)
+    clock.now += 10
+    assert store.neglected(4, 10) == (working.id, resting.id, forgotten.id)
 
 
 def test_runs_survive_a_restart(tmp_path, clock):

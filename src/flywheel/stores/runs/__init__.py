@@ -2,7 +2,15 @@
 
 from flywheel.stores.runs.document import Run
 from flywheel.stores.runs.embedded import EmbeddedRunStore
-from flywheel.stores.runs.errors import IdempotencyKeyReused, RunNotFound, RunStoreDamaged, StaleRun
+from flywheel.stores.runs.errors import (
+    IdempotencyKeyReused,
+    RunNotFound,
+    RunNotStorable,
+    RunStoreAway,
+    RunStoreDamaged,
+    RunStoreFailed,
+    StaleRun,
+)
 from flywheel.stores.runs.protocol import RunPage, RunQuery, RunStore
 
 __all__ = [
@@ -10,9 +18,12 @@ __all__ = [
     "IdempotencyKeyReused",
     "Run",
     "RunNotFound",
+    "RunNotStorable",
     "RunPage",
     "RunQuery",
     "RunStore",
+    "RunStoreAway",
     "RunStoreDamaged",
+    "RunStoreFailed",
     "StaleRun",
 ]

@@ -7,9 +7,10 @@ not wait for it.
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -138,14 +139,16 @@ class EmbeddedRunStore:
         return RunPage(runs=tuple(Run.model_validate_json(body) for (body,) in rows), total=total)
 
     def unfinished(self, slots: int) -> tuple[str, ...]:
-        with self._db.read() as db:
-            rows = db.execute(
-                "SELECT id FROM (SELECT seq, id, status, cancels,"
-                " SUM(demand) OVER (ORDER BY seq) - demand AS ahead FROM runs WHERE step <> 'finished')"
-                " WHERE status <> 'pending' OR cancels OR ahead < ? ORDER BY seq",
-                (slots,),
-            ).fetchall()
-        return tuple(run_id for (run_id,) in rows)
+        return tuple(run_id for run_id, *_ in self._unfinished(slots))
+
+    def neglected(self, slots: int, grace: float) -> tuple[str, ...]:
+        now = self._clock().timestamp()
+        return tuple(
+            run_id
+            for run_id, status, owner, until, process in self._unfinished(slots)
+            if not (owner is not None and until > now and self._alive(process))
+            and (status == "pending" or until is None or until < now - grace)
+        )
 
     def ahead(self, run_id: str) -> int:
         row = self._row(
@@ -178,16 +181,36 @@ class EmbeddedRunStore:
             )
         return cursor.rowcount == 1
 
-    def release(self, run_id: str, owner: str) -> None:
+    def release(self, run_id: str, owner: str, again: float | None = None) -> None:
+        until = None if again is None else self._clock().timestamp() + again
         with self._db.write(_WHAT) as db:
             db.execute(
-                "UPDATE runs SET lease_owner = NULL, lease_until = NULL, lease_process = NULL"
+                "UPDATE runs SET lease_owner = NULL, lease_until = ?, lease_process = NULL"
                 " WHERE id = ? AND lease_owner = ?",
-                (run_id, owner),
+                (until, run_id, owner),
             )
+
+    def rest(self, run_id: str) -> float:
+        row = self._row("SELECT step, lease_until, lease_process FROM runs WHERE id = ?", run_id)
+        if row is None or row[0] == "finished":
+            return math.inf
+        _, until, process = row
+        if until is None or not self._alive(process):
+            return 0.0
+        return max(0.0, float(until - self._clock().timestamp()))
 
     def close(self) -> None:
         self._db.close()
+
+    def _unfinished(self, slots: int) -> Sequence[tuple[Any, ...]]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT id, status, lease_owner, lease_until, lease_process FROM"
+                " (SELECT *, SUM(demand) OVER (ORDER BY seq) - demand AS ahead FROM runs"
+                " WHERE step <> 'finished') WHERE status <> 'pending' OR cancels OR ahead < ? ORDER BY seq",
+                (slots,),
+            ).fetchall()
+        return [tuple(row) for row in rows]
 
     def _alive(self, process: str | None) -> bool:
         if process is None or process == self._process:

@@ -1,4 +1,4 @@
-"""What every store of runs can do; SQLite now, MongoDB for a team, one test file for both.
+"""What every store of runs can do; SQLite on one machine, MongoDB for a team, one test file for both.
 
 Two guards keep workers apart. The *revision* makes each write a compare-and-set, so that a stale worker
 changes nothing. The *lease* (owner, expiry, renewed while a step works) keeps a second worker from starting
@@ -64,6 +64,12 @@ class RunStore(Protocol):
         A pending run is not, while those before it want all of the `slots` for candidates.
         """
 
+    def neglected(self, slots: int, grace: float) -> tuple[str, ...]:
+        """Those of the `unfinished` that nobody looks after, and that therefore need a wake-up.
+
+        Nobody has them, and they are pending, or the time to look at them again passed `grace` seconds ago.
+        """
+
     def ahead(self, run_id: str) -> int:
         """Slots for candidates that unfinished runs created before this one still want.
 
@@ -79,7 +85,16 @@ class RunStore(Protocol):
     def renew(self, run_id: str, owner: str, seconds: float) -> bool:
         """Hold on to a lease for `seconds` from now; False if it is lost."""
 
-    def release(self, run_id: str, owner: str) -> None:
-        """Give the lease back; one that is lost is left alone."""
+    def release(self, run_id: str, owner: str, again: float | None = None) -> None:
+        """Give the lease back; one that is lost is left alone.
+
+        `again`: the seconds after which somebody is going to look at the run again, if that is known.
+        """
+
+    def rest(self, run_id: str) -> float:
+        """Seconds for which the run is looked after: until its lease ends, or somebody comes back to it.
+
+        0.0 when it is due; infinite when it is finished or deleted.
+        """
 
     def close(self) -> None: ...
