@@ -177,7 +177,8 @@ def create_app(
     for owners in _owners(settings.runtime, roles & {"customizer", "deployments"}):
         runtime = open_runtime(settings, data_dir, owner=owners[0])
         runtimes |= dict.fromkeys(owners, runtime)
-        parts.append(Part("runtime", "", _runtime_detail(runtime), runtime.reap, runtime.close))
+        detail = _runtime_detail(runtime)
+        parts.append(Part("runtime", "", detail, runtime.reap, runtime.close, runtime.check))
     if "customizer" in roles:
         customizer = CustomizerService(
             data_dir / "customizer",

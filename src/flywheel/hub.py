@@ -39,6 +39,7 @@ RepoType = Literal["dataset", "model"]
 DEMO_STUDENT: Final = "flywheel/student"
 
 _TIMEOUT_S: Final = 300.0  # The longest silence of a server; it may have gigabytes to put on its disk.
+_LOOK_S: Final = 10.0
 _MODEL_FILES: Final = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # And nothing pickled.
 _URL: Final = re.compile(
     r"hf://(?:(?P<type>datasets|models)/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.+))?"
@@ -299,13 +300,46 @@ def resolve_model(name: str, *, cache_dir: Path, endpoint: str | None = None) ->
     return folder
 
 
-def _snapshot(name: str, cache_dir: Path, endpoint: str | None) -> Path:
+def where_from(name: str, *, cache_dir: Path, endpoint: str | None = None) -> str:
+    """In words for people: where the files of the model are, or would be fetched from; nothing is fetched.
+
+    Raises as `resolve_model`.
+    """
+    if name == DEMO_STUDENT or Path(name).is_absolute():
+        return f"found in {resolve_model(name, cache_dir=cache_dir).name}"
+    _, repo_id, _, revision = _named(name)
+    with suppress(HubError), _translated("looking", repo_id, revision, ""):
+        cached = snapshot_download(repo_id, revision=revision, cache_dir=cache_dir, local_files_only=True)
+        if (Path(cached) / "config.json").is_file():
+            return f"found in {cache_dir}"
+    if _OFFLINE and endpoint is None:
+        raise ModelNotHere(name, cache_dir)
+    where = endpoint or constants.ENDPOINT
+    api = HfApi(endpoint=endpoint, token=False if endpoint else None)
     try:
-        _, repo_id, path, revision = parse_hf_url(f"hf://models/{name}")
+        with _translated(f"looking for {name}", repo_id, revision, where):
+            api.model_info(repo_id, revision=revision, timeout=_LOOK_S)
+    except HubError as e:
+        if e.upstream_status is None:
+            raise ModelOutOfReach(name, cache_dir, e) from e
+        raise
+    except HubNotFound as e:
+        raise ModelNotFound(name, f"the hub {where} does not know it") from e
+    return f"fetched from {where} at its first use"
+
+
+def _named(name: str) -> HubUrl:
+    try:
+        found = parse_hf_url(f"hf://models/{name}")
     except BadHubUrl as e:
         raise ModelNotFound(name, "this is no name of a model") from e
-    if path is not None:
+    if found.path is not None:
         raise ModelNotFound(name, "a name has two parts")
+    return found
+
+
+def _snapshot(name: str, cache_dir: Path, endpoint: str | None) -> Path:
+    _, repo_id, _, revision = _named(name)
     where, offline = endpoint or constants.ENDPOINT, _OFFLINE and endpoint is None
     try:
         with _translated(f"downloading {name}", repo_id, revision, where):

@@ -28,6 +28,7 @@ import psutil
 from pydantic import BaseModel
 
 from flywheel.errors import StorageFull
+from flywheel.health import Finding
 from flywheel.log import get_logger
 from flywheel.runtime.protocol import (
     Handle,
@@ -178,6 +179,9 @@ class ProcessRuntime:
         if left:
             log.info("ended what an earlier life left running", extra={"launches": interrupted})
         return interrupted
+
+    def check(self) -> list[Finding]:
+        return [Finding("runtime", True, f"child processes, {len(self._gpus)} GPUs")]
 
     def close(self) -> None:
         running = [name for name, child in list(self._children.items()) if not child.ended.is_set()]

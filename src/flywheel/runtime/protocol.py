@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, StringConstraints
 
 from flywheel.errors import Conflict, FlywheelError, Unavailable
+from flywheel.health import Finding
 
 State = Literal["pending", "running", "succeeded", "failed", "absent"]
 LaunchName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
@@ -135,6 +136,9 @@ class Runtime(Protocol):
     def reap(self) -> list[str]:
         """End what an earlier life left running and this one cannot take over; returns the names. Call it at
         start. Processes end with their parent; what runs in a cluster goes on, and `launch` takes it over."""
+
+    def check(self) -> list[Finding]:
+        """Whether programs can be started now; quick, since it is asked every few seconds."""
 
     def close(self) -> None:
         """Leave. Child processes are stopped first; what runs in a cluster belongs to the next life."""

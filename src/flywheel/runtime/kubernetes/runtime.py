@@ -22,8 +22,10 @@ from kubernetes.client import V1DeleteOptions, V1Deployment, V1Job, V1Pod
 
 from flywheel.config import KubernetesRuntimeConfig
 from flywheel.errors import ConfigError, Unavailable
+from flywheel.health import Finding
 from flywheel.log import get_logger
 from flywheel.runtime.kubernetes import causes
+from flywheel.runtime.kubernetes.checks import reachable
 from flywheel.runtime.kubernetes.cluster import (
     TIMEOUT_S,
     Cluster,
@@ -179,6 +181,9 @@ class KubernetesRuntime:
 
     def reap(self) -> list[str]:
         return []
+
+    def check(self) -> list[Finding]:
+        return [reachable(self._cluster)]
 
     def close(self) -> None:
         for mirror in (self._jobs, self._servers, self._pods):
