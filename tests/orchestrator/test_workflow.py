@@ -7,7 +7,8 @@ import pytest
 from flywheel.config import LlmJudgeConfig
 from flywheel.fake_chat import Reply, ScriptedChat
 from flywheel.nemo.calls import ServiceCallFailed
-from flywheel.nemo.fake import FakeNemo
+from flywheel.nemo.fake import NO_GPU, URLS, FakeNemo
+from flywheel.orchestrator.wire import detail
 from flywheel.orchestrator.workflow import advance
 from flywheel.stores.runs import RunNotStorable
 from run_world import CHAT, WORKLOAD, nim, settings
@@ -163,6 +164,29 @@ def test_a_job_without_progress_is_given_up(world):
 
     assert run.status == "failed"
     assert "made no progress for 60 seconds" in run.error
+
+
+def test_what_waits_for_gpus_says_so_and_is_not_given_up(world):
+    here = world(FakeNemo(queue=20), stall_s=10, poll_s=1)
+    run_id = here.start()
+    seen = set()
+    while not (run := here.context.runs.load(run_id)).finished:
+        seen |= {nim["waits_for"] for nim in detail(run, URLS, here.clock())["nims"]}
+        here.clock.now += 2
+        advance(run_id, here.context)
+
+    assert run.status == "completed", run.error
+    assert seen == {None, NO_GPU}
+    candidate = run.candidates[0]
+    assert (candidate.waits_for, candidate.customization.waits_for) == (None, None)
+
+
+def test_what_waits_for_ever_is_given_up(world):
+    here = world(FakeNemo(queue=10_000), stall_s=60, wait_s=600)
+    run = here.finish(here.start())
+
+    assert run.status == "failed"
+    assert "made no progress for 600 seconds" in run.error
 
 
 def test_candidates_whose_names_look_alike_are_kept_apart(world):

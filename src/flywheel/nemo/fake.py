@@ -28,6 +28,7 @@ Interrupt = Callable[[str, Literal["before", "after"]], None]
 
 NEMO_URL, PROXY_URL, DATASTORE_URL = "http://nemo.fake", "http://nim.fake", "http://data.fake"
 URLS = ServiceUrls(NEMO_URL, DATASTORE_URL, NEMO_URL, NEMO_URL, NEMO_URL, PROXY_URL)
+NO_GPU = "Unschedulable: 0/3 nodes have 1 nvidia.com/gpu free"
 SCORES: Mapping[str, float] = {"base-eval": 0.1, "icl-eval": 0.3, "customized-eval": 0.9}
 
 
@@ -40,6 +41,7 @@ class FakeNemo(httpx.BaseTransport):
         broken: models whose deployment, or (as "customize NAME", "evaluate NAME") whose jobs fail; the value
             is the cause.
         interrupt: called around every call; what it raises comes out of the call.
+        queue: looks at a training or a deployment for which it is still waiting for a GPU.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class FakeNemo(httpx.BaseTransport):
         scores: Mapping[str, float] = SCORES,
         broken: Mapping[str, str] | None = None,
         interrupt: Interrupt | None = None,
+        queue: int = 0,
     ) -> None:
+        self.queue = queue
         self.polls, self.scores, self.broken = polls, scores, dict(broken or {})
         self.interrupt = interrupt
         self.calls: Counter[str] = Counter()
@@ -62,6 +66,7 @@ class FakeNemo(httpx.BaseTransport):
         self.evaluations: dict[str, dict[str, Any]] = {}
         self.deployments: dict[str, dict[str, Any]] = {}
         self._looks: Counter[str] = Counter()
+        self._waits: Counter[str] = Counter()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         path = unquote(request.url.path)
@@ -83,6 +88,10 @@ class FakeNemo(httpx.BaseTransport):
         jobs = [*self.customizations.values(), *self.evaluations.values()]
         running = [j["id"] for j in jobs if j["status"] in ("created", "pending", "running", "cancelling")]
         return [*running, *self.deployments]
+
+    def _queued(self, key: str) -> bool:
+        self._waits[key] += 1
+        return self._waits[key] <= self.queue
 
     def _due(self, key: str) -> bool:
         self._looks[key] += 1
@@ -179,9 +188,9 @@ class FakeNemo(httpx.BaseTransport):
         job = self.customizations.get(job_id)
         if job is None:
             return 404, {"detail": f"no job {job_id}"}
-        if job["status"] in ("created", "running"):
-            job["status"] = "running"
-            if self._due(job_id):
+        if job["status"] in ("created", "pending", "running"):
+            job["status"] = "pending" if self._queued(job_id) else "running"
+            if job["status"] == "running" and self._due(job_id):
                 cause = self.broken.get(f"customize {job['base_model']}")
                 job["status"] = "failed" if cause else "completed"
                 if not cause:
@@ -203,6 +212,8 @@ class FakeNemo(httpx.BaseTransport):
     def _customization_status(self, job: dict[str, Any]) -> dict[str, Any]:
         done = 100.0 if job["status"] == "completed" else min(99.0, 10.0 * self._looks[job["id"]])
         cause = self.broken.get(f"customize {job['base_model']}") if job["status"] == "failed" else None
+        if job["status"] == "pending":
+            cause = NO_GPU
         return {
             "created_at": job["created_at"],
             "updated_at": timestamp(),
@@ -342,7 +353,10 @@ class FakeNemo(httpx.BaseTransport):
             return 404, {"detail": f"no deployment {key}"}
         model = deployment["config"]["model"]
         if deployment["status_details"]["status"] not in ("ready", "failed"):
-            state = "pending" if not self._due(key) else "failed" if model in self.broken else "ready"
+            if self._queued(key):
+                deployment["status_details"] = {"status": "pending", "description": NO_GPU}
+                return deployment
+            state = "running" if not self._due(key) else "failed" if model in self.broken else "ready"
             deployment["status_details"] = {"status": state, "description": self.broken.get(model, "")}
             deployment["deployed"] = state == "ready"
         return deployment

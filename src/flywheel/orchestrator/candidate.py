@@ -100,14 +100,16 @@ def _deploy(run: Run, candidate: Candidate, context: Context) -> Candidate:
                 },
             }
         )
-    candidate = candidate.but(deployment_status=found.status)
-    if candidate.deployed_at is None:
+    waits = found.status == "pending"
+    if candidate.deployed_at is None or (candidate.waits_for and not waits):
         candidate = candidate.but(deployed_at=context.clock())
+    description = found.status_details.description if waits else None
+    candidate = candidate.but(deployment_status=found.status, waits_for=description)
     if found.status in _GONE:
         raise DeploymentFailed(nim.model_name, found.status, found.status_details.description)
     if found.status == _DEPLOYED and context.services.proxy.serves(nim.model_name):
         return candidate.but(stage="work", deployment_ready=True)
-    check_stalled(f"deployment {candidate.deployment_name}", candidate.deployed_at, context)
+    check_stalled(f"deployment {candidate.deployment_name}", candidate.deployed_at, context, waits=waits)
     return candidate
 
 

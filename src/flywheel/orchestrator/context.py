@@ -51,6 +51,8 @@ class Limits:
     """A service that cannot be reached for so long fails what needed it."""
     stall_s: float = 3600.0
     """A remote job without any progress for so long is given up."""
+    wait_s: float = 7 * 86400.0
+    """One that waits for its turn, for GPUs say, is given up after so long."""
 
     def poll(self, age_s: float) -> float:
         return min(max(self.poll_s, age_s / 10), max(self.poll_s, self.poll_max_s))

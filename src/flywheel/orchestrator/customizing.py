@@ -25,13 +25,20 @@ def customize(run: Run, candidate: Candidate, work: Customization, context: Cont
         return _start(run, candidate, work, context)
     if work.trained:
         return _listed(work, context)
-    status = context.services.customizer.job_status(job_id)
+    before, status = work, context.services.customizer.job_status(job_id)
     if status.status == "completed":
-        work = _trained(_measured(work, status, context).but(progress=100.0, eta_seconds=None), context)
+        measured = _measured(work, status, context)
+        work = _trained(measured.but(progress=100.0, eta_seconds=None, waits_for=None), context)
         return _listed(work, context)
     if status.status not in WAITING:
         raise RemoteJobFailed("customization", job_id, status.status, status.reason)
-    work = _measured(work, status, context)
+    work = _measured(work, status, context).but(waits_for=None)
+    if status.status == "pending":
+        what = f"customization job {job_id}, which waits for its turn,"
+        check_stalled(what, work.progressed_at, context, waits=True)
+        return work.but(waits_for=status.reason)
+    if before.waits_for:
+        work = work.but(progressed_at=context.clock())
     return progressed(work, status.percentage_done, f"customization job {job_id}", context)
 
 

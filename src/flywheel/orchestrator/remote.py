@@ -32,10 +32,12 @@ def progressed(work: W, percent: float, what: str, context: Context) -> W:
     return work
 
 
-def check_stalled(what: str, since: datetime | None, context: Context) -> None:
-    """Raises RemoteJobStalled where nothing has moved since then for too long."""
-    if since and (context.clock() - since).total_seconds() > context.limits.stall_s:
-        raise RemoteJobStalled(what, context.limits.stall_s)
+def check_stalled(what: str, since: datetime | None, context: Context, *, waits: bool = False) -> None:
+    """Raises RemoteJobStalled where nothing has moved since then for too long; it may be longer where it
+    `waits` for its turn."""
+    limit = context.limits.wait_s if waits else context.limits.stall_s
+    if since and (context.clock() - since).total_seconds() > limit:
+        raise RemoteJobStalled(what, limit)
 
 
 def cancelled(work: W, context: Context) -> W:

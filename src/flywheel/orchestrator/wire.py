@@ -98,7 +98,13 @@ def _candidate_progress(candidate: Candidate) -> dict[str, Any]:
             "eta_seconds": training.eta_seconds,
         },
         "trouble": candidate.trouble.message if candidate.trouble else None,
+        "waits_for": _waits_for(candidate),
     }
+
+
+def _waits_for(candidate: Candidate) -> str | None:
+    training = candidate.customization
+    return candidate.waits_for or (training.waits_for if training and training.open else None)
 
 
 def _doing(candidate: Candidate) -> str:
@@ -148,6 +154,7 @@ def _nim(run: Run, candidate: Candidate, urls: ServiceUrls, at: datetime) -> dic
         "deployment_name": candidate.deployment_name,
         "adapter": training.customized_model if training and training.status == "completed" else None,
         "trouble": candidate.trouble.message if candidate.trouble else None,
+        "waits_for": _waits_for(candidate),
     }
 
 

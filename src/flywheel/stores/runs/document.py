@@ -146,6 +146,8 @@ class Customization(Work):
     train_loss: float | None = None
     val_loss: float | None = None
     eta_seconds: float | None = None
+    waits_for: str | None = None
+    """Why the training does not go on: no free GPU, say."""
 
     @property
     def kind(self) -> str:
@@ -179,6 +181,8 @@ class Candidate(Value):
     deployment_status: str | None = None
     deployed_at: AwareDatetime | None = None
     """When the deployment was asked for."""
+    waits_for: str | None = None
+    """Why the deployment has not begun yet: no free GPU, say."""
     deployment_ready: bool = False
     released: bool = False
     evaluations: tuple[Evaluation, ...] = ()
