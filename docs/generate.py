@@ -7,6 +7,7 @@ sources; a test compares these pages with what this script would write, so they 
 from __future__ import annotations
 
 import inspect
+import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -119,8 +120,41 @@ def metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
+VALUES_SCHEMA = HERE.parent / "helm" / "flywheel" / "values.schema.json"
+_PREFIX = "config."
+
+
+def values_schema() -> str:
+    """The schema of the chart's values, whose part about `config` is the code's: helm refuses what Flywheel would."""
+    schema = json.loads(VALUES_SCHEMA.read_text("utf-8"))
+    made = Settings.model_json_schema(ref_template=f"#/definitions/{_PREFIX}{{model}}")
+    blocks = {f"{_PREFIX}{name}": block for name, block in made.pop("$defs").items()}
+    aliases = blocks[f"{_PREFIX}LlmJudgeConfig"]["properties"]
+    aliases |= {"type": aliases["deployment_type"], "model_id": aliases["model_name"]}
+    kept = {name: each for name, each in schema["definitions"].items() if not name.startswith(_PREFIX)}
+    schema["definitions"] = kept | {name: _shape(block) for name, block in sorted(blocks.items())}
+    schema["properties"]["config"] = _shape(made)
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def _shape(node: Any) -> Any:
+    """A schema without words and without what must be there: the chart adds what is left out."""
+    if isinstance(node, list):
+        return [_shape(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    unused = {"title", "description", "default", "required", "discriminator"}
+    shape = {key: _shape(value) for key, value in node.items() if key not in unused and key != "properties"}
+    if "properties" in node:
+        shape["properties"] = {name: _shape(value) for name, value in node["properties"].items()}
+    if "oneOf" in shape:  # Without its `type`, a block may be of either kind.
+        shape["anyOf"] = shape.pop("oneOf")
+    return shape
+
+
 def main() -> None:
     """Write the pages."""
+    VALUES_SCHEMA.write_text(values_schema(), "utf-8")
     (HERE / "metrics.md").write_text(metrics(), "utf-8")
     (HERE / "configuration.md").write_text(configuration(), "utf-8")
     (HERE / "commands.md").write_text(commands(), "utf-8")

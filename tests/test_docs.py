@@ -36,6 +36,11 @@ def test_the_page_of_metrics_is_current() -> None:
     )
 
 
+def test_the_chart_knows_every_setting() -> None:
+    schema = ROOT / "helm" / "flywheel" / "values.schema.json"
+    assert schema.read_text("utf-8") == generator().values_schema(), "run: python docs/generate.py"
+
+
 def test_every_page_that_the_readme_names_is_there() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     named = [part.split(")")[0] for part in text.split("](")[1:]]

@@ -75,7 +75,7 @@ spec:
             - {name: FLYWHEEL_RUNTIME__VOLUME_CLAIM, value: {{ .claim | quote }}}
             {{- end }}
             {{- if .servers }}
-            {{- include "flywheel.secrets" $root | nindent 12 }}
+            {{- include "flywheel.secrets" $root | trim | nindent 12 }}
             {{- end }}
             {{- with concat $root.Values.extraEnv $values.extraEnv }}
             {{- toYaml . | nindent 12 }}
@@ -114,7 +114,7 @@ spec:
             - {name: data, mountPath: /data}
             - {name: tmp, mountPath: /tmp}
             {{- if .servers }}
-            {{- include "flywheel.caMounts" $root | nindent 12 }}
+            {{- include "flywheel.caMounts" $root | trim | nindent 12 }}
             {{- end }}
       volumes:
         - {name: config, configMap: {name: {{ include "flywheel.fullname" $root }}}}
@@ -125,7 +125,7 @@ spec:
         {{- end }}
         - {name: tmp, emptyDir: {}}
         {{- if .servers }}
-        {{- include "flywheel.caVolumes" $root | nindent 8 }}
+        {{- include "flywheel.caVolumes" $root | trim | nindent 8 }}
         {{- end }}
       {{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
       {{- with index $values $field }}
