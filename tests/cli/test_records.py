@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -240,9 +243,45 @@ class TestAfterAnImport:
         assert "60 records deleted" in shell("delete", "-w", "support", "--yes").stdout
         assert store.count(SHOP) == 0
 
+    def test_prune_by_age(self, shell: Shell) -> None:
+        store = EmbeddedLogStore(shell.data / "records.sqlite")
+        store.add([tracking(99, at=time.time() - 3_600)])
+        assert shell("prune", "--older-than", "1", stdin=b"n\n").exit_code == 1
+        assert store.count() == 61
+        assert shell.json("prune", "--older-than", "1", "--yes") == {"deleted": 60}
+        assert [each.name for each in store.query()] == ["chat-99"]
+
+    def test_prune_as_the_configuration_says(self, shell: Shell) -> None:
+        config = shell.file("config.yaml", b"records: {retention_days: 30}")
+        assert "or set records.retention_days" in str(shell("prune", "--yes").exception)
+        assert shell.json("prune", "--config", config, "--yes") == {"deleted": 60}
+
+    def test_delete_a_conversation(self, shell: Shell) -> None:
+        store = EmbeddedLogStore(shell.data / "records.sqlite")
+        store.add([record(conversation="c1", at=1.0), record(conversation="c2", at=2.0)])
+        assert shell.json("delete", "--conversation", "c1", "--yes") == {"deleted": 1}
+        assert shell.json("delete", "--conversation", "c2", "-w", "other", "--yes") == {"deleted": 0}
+        assert store.count() == 61
+
     def test_delete_wants_to_know_which(self, shell: Shell) -> None:
         assert "or say --all" in str(shell("delete", "--yes").exception)
         assert shell.json("delete", "--all", "--yes") == {"deleted": 60}
+
+
+def test_the_store_that_the_configuration_names(shell: Shell, elasticsearch_url: str) -> None:
+    index = f"test-{uuid.uuid4().hex[:12]}"
+    records = {"type": "elasticsearch", "url": elasticsearch_url, "index": index}
+    config = ["--config", shell.file("config.yaml", json.dumps({"records": records}).encode())]
+    try:
+        assert shell.json("stats", *config) == []
+        assert shell.json("import", shell.file("log.jsonl", lines(3)), *config)["new"] == 3
+        assert [each["records"] for each in shell.json("stats", *config)] == [3]
+        assert shell("export", *config).stdout.count("\n") == 3
+        assert shell.json("delete", "--all", "--yes", *config) == {"deleted": 3}
+        assert not shell.data.exists()
+    finally:
+        httpx.delete(f"{elasticsearch_url}/{index}", timeout=20)
+        httpx.delete(f"{elasticsearch_url}/_index_template/flywheel-{index}", timeout=20)
 
 
 def test_no_records_yet_says_how_to_get_some(shell: Shell) -> None:

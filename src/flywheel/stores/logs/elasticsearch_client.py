@@ -8,6 +8,8 @@ conflict, deleting one that is gone deletes nothing.
 
 from __future__ import annotations
 
+import base64
+import logging
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -43,6 +45,7 @@ _BUSY = frozenset({429, 502, 503, 504})
 _SHOWN = 400  # Characters of what a server says.
 
 log = get_logger(__name__)
+logging.getLogger("elastic_transport").addHandler(logging.NullHandler())  # What it would say, `call` says.
 
 
 class IndexMissing(LogStoreRefused):
@@ -156,7 +159,7 @@ class ElasticsearchClient:
                 return self.blocked(reason)
         if isinstance(error, UnsupportedProductError):
             return LogStoreRefused(self.address, "what answers there is not Elasticsearch")
-        if status == 401:  # Without the server's words: it may repeat what it was sent.
+        if status == 401:
             return LogStoreDenied(
                 self.address,
                 f"{self._who} was refused; see records.api_key_env, or records.username and password_env",
@@ -174,6 +177,8 @@ class ElasticsearchClient:
 def said(body: Any) -> tuple[str, str]:
     """Type and reason of an error, as Elasticsearch tells them; empty where it does not."""
     error = body.get("error") if isinstance(body, dict) else None
+    if error is None and isinstance(body, dict) and isinstance(failures := body.get("failures"), list):
+        error = failures[0].get("cause") if failures and isinstance(failures[0], dict) else None
     if not isinstance(error, dict):
         return "", ""
     roots = error.get("root_cause")
@@ -192,7 +197,12 @@ class _SpeaksVersion8(Transport):
         for name in ("accept", "content-type"):
             if name in sent:
                 sent[name] = sent[name].replace("compatible-with=9", "compatible-with=8")
-        return super().perform_request(method, target, headers=sent, **rest)
+        answer = super().perform_request(method, target, headers=sent, **rest)
+        secret_sent = (sent.get("authorization") or "").partition(" ")[2]
+        if answer.meta.status >= 400 and secret_sent and secret_sent in str(answer.body):
+            # A server that repeats what it was sent would carry the secret into an error's text.
+            return TransportApiResponse(answer.meta, {})
+        return answer
 
 
 class _Hits(msgspec.Struct):
@@ -226,7 +236,7 @@ def _credentials(config: ElasticsearchRecords, environment: Mapping[str, str]) -
         return {"api_key": key}
     if config.username:
         password = secret(config.password_env, where="records.password_env", environment=environment)
-        return {"basic_auth": (config.username, password)}
+        return {"basic_auth": base64.b64encode(f"{config.username}:{password}".encode()).decode()}
     return {}
 
 
