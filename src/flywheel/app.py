@@ -58,9 +58,7 @@ from flywheel.stores.runs.embedded import EmbeddedRunStore
 from flywheel.vitals import (
     folder_check,
     record_states,
-    records_check,
     run_states,
-    runs_check,
     service_check,
 )
 from flywheel.vitals import router as vitals_router
@@ -218,12 +216,12 @@ def create_app(
     if "orchestrator" in roles:
         records = open_records(settings, data_dir)
         place = _place(settings.records, data_dir)
-        parts.append(Part("records", "", place, stop=records.close, check=records_check(records)))
+        parts.append(Part("records", "", place, stop=records.close, check=records.check))
         context = open_context(settings, records, data_dir=data_dir, urls=urls)
         loop = Loop(context, workers=settings.wakeups.workers)
         api_routers.append(jobs_router(context, loop.wake))
         place = _place(settings.runs, data_dir)
-        parts.append(Part("runs", "", place, stop=context.runs.close, check=runs_check(context.runs)))
+        parts.append(Part("runs", "", place, stop=context.runs.close, check=context.runs.check))
         states += [run_states(context.runs), record_states(records)]
         candidates = f"candidates: {', '.join(nim.model_name for nim in settings.nims) or 'none'}"
         stop = _in_turn(loop.stop, context.services.close)

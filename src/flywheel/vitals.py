@@ -95,26 +95,6 @@ def folder_check(folder: Path) -> Check:
     return check
 
 
-def records_check(store: LogStore) -> Check:
-    """Whether the store of records answers."""
-
-    def check() -> list[Finding]:
-        store.count(since=time.time(), until=time.time())
-        return [Finding("records", True, "answers")]
-
-    return check
-
-
-def runs_check(store: RunStore) -> Check:
-    """Whether the store of runs answers."""
-
-    def check() -> list[Finding]:
-        store.list(RunQuery(status="running", limit=1))
-        return [Finding("runs", True, "answers")]
-
-    return check
-
-
 def run_states(store: RunStore) -> Callable[[], Iterable[Reading]]:
     """Runs that are not over; those that are, each process counts as it ends them."""
 

@@ -20,7 +20,7 @@ from flywheel.health import Finding
 from flywheel.hub import where_from
 from flywheel.orchestrator.judge import probed
 from flywheel.stores.logs.embedded import FILE_NAME as RECORDS_FILE
-from flywheel.vitals import records_check, runs_check, service_check
+from flywheel.vitals import service_check
 
 
 def attempt(check: str, look: Callable[[], Finding], mend: str = "see the message") -> Finding:
@@ -45,7 +45,7 @@ def _records(settings: Settings, data: Path) -> Iterator[Finding]:
         return
     try:
         with closing(open_records(settings, data)) as store:
-            yield from records_check(store)()
+            yield from store.check(thorough=True)
     except FlywheelError as error:
         yield Finding("records", False, str(error), "correct the block records, or mend what it names")
 
@@ -56,7 +56,7 @@ def _runs(settings: Settings, data: Path) -> Iterator[Finding]:
         return
     try:
         with closing(open_runs(settings, data)) as store:
-            yield from runs_check(store)()
+            yield from store.check(thorough=True)
     except FlywheelError as error:
         yield Finding("runs", False, str(error), "correct the block runs, or mend what it names")
 

@@ -21,8 +21,10 @@ from typing import Any
 
 from flywheel.config import ElasticsearchRecords
 from flywheel.errors import FlywheelError, StorageFull
+from flywheel.health import Finding
 from flywheel.log import get_logger
 from flywheel.models import NO_METADATA, Record, Workload
+from flywheel.stores.logs import elasticsearch_checks as checks
 from flywheel.stores.logs.documents import (
     ADDED_FIELDS,
     TIME,
@@ -225,6 +227,10 @@ class ElasticsearchLogStore:
                 self._client.pause(wait)
             elif answer["total"] < _DELETED_AT_ONCE:
                 return deleted
+
+    def check(self, *, thorough: bool = False) -> list[Finding]:
+        findings = list(checks.quick(self._client, self._index))
+        return [*findings, *checks.thorough(self._client, self._index)] if thorough else findings
 
     def close(self) -> None:
         self._client.close()

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from flywheel.errors import StorageFull
+from flywheel.health import Finding
 from flywheel.models import Record, Workload, conversation_in
 from flywheel.stores.logs.errors import LogStoreBusy, LogStoreDamaged, LogStoreTooNew
 from flywheel.stores.logs.protocol import DAY, Added, TimeBucket, WorkloadSummary
@@ -171,6 +172,11 @@ class EmbeddedLogStore:
             gone = db.execute(f"DELETE FROM records WHERE {where}", values).rowcount  # noqa: S608
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return gone
+
+    def check(self, *, thorough: bool = False) -> list[Finding]:
+        with self._connection() as db:
+            db.execute("SELECT 1 FROM records LIMIT 1").fetchone()
+        return [Finding("records", True, f"SQLite, {self.path}")]
 
     def close(self) -> None:
         """Nothing stays open between calls; here because other stores have something to close."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from flywheel.health import Finding
 from flywheel.models import Record, Workload
 
 DAY = 86_400
@@ -104,6 +105,14 @@ class LogStore(Protocol):
         conversation_id: str | None = None,
     ) -> int:
         """Remove the records for good and say how many there were."""
+        ...
+
+    def check(self, *, thorough: bool = False) -> Sequence[Finding]:
+        """What is to be said about the store: whether it answers and takes records, in a few quick calls.
+
+        It is asked every few seconds; `thorough` is for an operator. Raises, as any call, where the store
+        does not answer.
+        """
         ...
 
     def close(self) -> None: ...

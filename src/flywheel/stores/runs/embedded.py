@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from flywheel.health import Finding
 from flywheel.stores.runs.document import Run
 from flywheel.stores.runs.errors import IdempotencyKeyReused, RunNotFound, RunStoreDamaged, StaleRun
 from flywheel.stores.runs.protocol import RunPage, RunQuery
@@ -198,6 +199,10 @@ class EmbeddedRunStore:
         if until is None or not self._alive(process):
             return 0.0
         return max(0.0, float(until - self._clock().timestamp()))
+
+    def check(self, *, thorough: bool = False) -> Sequence[Finding]:
+        self._row("SELECT 1 FROM runs LIMIT 1")
+        return [Finding("runs", True, f"SQLite, {self._db.path}")]
 
     def close(self) -> None:
         self._db.close()

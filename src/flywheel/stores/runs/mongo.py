@@ -18,12 +18,14 @@ from __future__ import annotations
 import math
 import os
 import random
+import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+import pymongo
 from bson.errors import BSONError
 from pymongo import ASCENDING, DESCENDING, MongoClient
 from pymongo.collection import Collection
@@ -40,6 +42,7 @@ from pymongo.errors import (
 
 from flywheel.config import MongoRuns, secret
 from flywheel.errors import ConfigError, StorageFull
+from flywheel.health import Finding
 from flywheel.stores.runs.document import Run
 from flywheel.stores.runs.errors import (
     IdempotencyKeyReused,
@@ -54,6 +57,15 @@ from flywheel.stores.runs.protocol import RunPage, RunQuery
 COLLECTION: Final = "runs"
 """Not `flywheel_runs`, which in a database of NVIDIA's blueprint holds documents of another shape."""
 
+_INDEXES: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
+    (("seq",), {"unique": True}),
+    (("idempotency_key",), {"unique": True, "sparse": True}),
+    (("open", "seq"), {}),
+    (("workload_id", "client_id", "seq"), {}),
+    (("status", "seq"), {}),
+)
+_CHECK_S: Final = 2.5
+"""A server that is well answers at once."""
 _OURS: Final = ("_id", "seq", "open", "demand", "lease", "idempotency_key", "fingerprint")
 _INSERTS: Final = 200
 """Tries to get a place in the line; each failure means that somebody else got one."""
@@ -92,6 +104,7 @@ class MongoRunStore:
             )
         except (ConfigurationError, ValueError, OSError) as error:
             raise ConfigError(f"runs: {config.url} cannot be used: {error}") from error
+        self._database = config.database
         self._collection = self._client[config.database][COLLECTION]
         self._indexed = False
         self._indexing = threading.Lock()
@@ -201,6 +214,15 @@ class MongoRunStore:
             return math.inf
         return 0.0 if left["rest"] is None else max(0.0, left["rest"] / 1000)
 
+    def check(self, *, thorough: bool = False) -> Sequence[Finding]:
+        with self._in_our_words(), pymongo.timeout(_CHECK_S):
+            hello = self._client.admin.command("isMaster")  # Every server knows it; `hello` is newer.
+            findings = [_fitness(self._url, hello, str(self._client.server_info()["version"]))]
+            self._collection.find_one({}, {"_id": 1})
+            if thorough:
+                findings += [self._writable(), self._has_indexes()]
+        return findings
+
     def close(self) -> None:
         self._client.close()
 
@@ -221,12 +243,34 @@ class MongoRunStore:
                 yield each
             wanted += each["demand"]
 
+    def _writable(self) -> Finding:
+        """Writes and removes a document that is no run."""
+        probes, probe = self._client[self._database]["doctor"], {"_id": secrets.token_hex(8)}
+        probes.insert_one(probe)
+        probes.delete_one(probe)
+        return Finding("runs writable", True, f"database {self._database!r} takes writes")
+
+    def _has_indexes(self) -> Finding:
+        there = self._collection.index_information().values()
+        known = {tuple(key for key, _ in index["key"]) for index in there}
+        missing = [", ".join(names) for names, _ in _INDEXES if names not in known]
+        if len(missing) == len(_INDEXES):
+            return Finding("runs indexes", True, "none yet; the first run makes them")
+        seen = f"missing: {'; '.join(missing)}" if missing else f"all {len(_INDEXES)} are there"
+        mend = "restart flywheel serve, which makes them, with a user who may (role readWrite)"
+        return Finding("runs indexes", not missing, seen, mend, blocks=False)
+
     @contextmanager
     def _runs(self) -> Iterator[Collection[dict[str, Any]]]:
         """The collection, with its indexes; what goes wrong with it comes out as one of our errors."""
-        try:
+        with self._in_our_words():
             self._ensure_indexes()
             yield self._collection
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        try:
+            yield
         except DocumentTooLarge as error:
             raise RunNotStorable("it is larger than the 16 MB that MongoDB takes") from error
         except (BSONError, OverflowError, UnicodeEncodeError) as error:
@@ -251,11 +295,19 @@ class MongoRunStore:
         if self._indexed:
             return
         with self._indexing:
-            self._collection.create_index("seq", unique=True)
-            self._collection.create_index("idempotency_key", unique=True, sparse=True)
-            for names in (("open", "seq"), ("workload_id", "client_id", "seq"), ("status", "seq")):
-                self._collection.create_index([(name, ASCENDING) for name in names])
+            for names, options in _INDEXES:
+                self._collection.create_index([(name, ASCENDING) for name in names], **options)
             self._indexed = True
+
+
+def _fitness(url: str, hello: Mapping[str, Any], version: str) -> Finding:
+    """Whether there is a server that takes writes."""
+    primary = bool(hello.get("isWritablePrimary", hello.get("ismaster", False)))
+    kind = f"replica set {hello['setName']}" if hello.get("setName") else "one server"
+    if hello.get("msg") == "isdbgrid":
+        kind = "sharded cluster"
+    seen = f"MongoDB {version} at {url}, {kind}{'' if primary else ', without a primary'}"
+    return Finding("runs", primary, seen, "see rs.status(): a majority of the members must be up")
 
 
 def _leased(owner: str | None, seconds: float) -> dict[str, Any]:

@@ -7,8 +7,10 @@ the same work in the first place; one that expired is taken over.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from flywheel.health import Finding
 from flywheel.stores.runs.document import Run, RunStatus, Value
 
 
@@ -95,6 +97,13 @@ class RunStore(Protocol):
         """Seconds for which the run is looked after: until its lease ends, or somebody comes back to it.
 
         0.0 when it is due; infinite when it is finished or deleted.
+        """
+
+    def check(self, *, thorough: bool = False) -> Sequence[Finding]:
+        """What is to be said about the store: whether it answers and takes changes, in a few quick calls.
+
+        It is asked every few seconds; `thorough` is for an operator. Raises, as any call, where the store
+        does not answer.
         """
 
     def close(self) -> None: ...
