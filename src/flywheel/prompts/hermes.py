@@ -3,13 +3,16 @@
 from flywheel.prompts.calls import Answer, Call, answer, call_from, json_at
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
+THINK, THOUGHT = "<think>", "</think>"
 
 
 def read(text: str, names: frozenset[str] | None = None) -> Answer:
     """Calls are found by their JSON, not by the closing mark, so a value may hold the mark itself.
 
     A complete call whose closing mark is missing (the token limit fell there) counts; half a call does not.
+    What a reasoning model (Qwen 3) thinks before it answers is no part of the answer.
     """
+    text = _spoken(text)
     texts: list[str] = []
     calls: list[Call] = []
     malformed: list[str] = []
@@ -34,3 +37,11 @@ def read(text: str, names: frozenset[str] | None = None) -> Answer:
         malformed.append(text[body:stop].strip())
     texts.append(text[at:])
     return answer(texts, calls, malformed)
+
+
+def _spoken(text: str) -> str:
+    """`text` without the thought that it opens with, if that has an end."""
+    if not text.lstrip().startswith(THINK):
+        return text
+    _, ended, rest = text.partition(THOUGHT)
+    return rest if ended else text

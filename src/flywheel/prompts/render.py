@@ -3,7 +3,9 @@
 Labels come from rendering prefixes: the text of a conversation up to an assistant turn (with the generation
 prompt) must be the beginning of the text up to and including that turn. What follows the common beginning is
 what the model has to learn to say. This asks nothing of the template but stability, so it works for families
-that know no `{% generation %}` marks.
+that know no `{% generation %}` marks. Some templates are not stable: once an answer follows, Hermes 3 ends a
+tool's result in another way, and Mistral Nemo leaves the system message out. Then the prompt as it will be
+served is what counts.
 """
 
 import json
@@ -11,9 +13,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from flywheel.prompts.answers import family_of
 from flywheel.prompts.errors import PromptError
+from flywheel.prompts.mistral import short_ids
 
 IGNORED = -100  # The label that the cross entropy of torch leaves out.
+_LEAST_END = 5  # Characters of a prompt's end that tell where an answer begins: "[/INST]" has seven.
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
@@ -57,34 +62,42 @@ def training_example(
     """Input ids and labels: every assistant turn is learned with its end token, nothing else.
 
     Some templates rewrite earlier turns (they cut the thinking of all but the last one, for example). Such
-    turns cannot be learned from this rendering and stay unlabelled; where even the last one moves, there is a
-    PromptError.
+    turns cannot be learned from this rendering and stay unlabelled. The last one follows the prompt that a
+    server would write; where it cannot be told from that prompt, there is a PromptError.
     """
     turns = template_messages(messages)
     assistant = [i for i, turn in enumerate(turns) if turn["role"] == "assistant"]
     if not assistant:
         raise PromptError("there is no assistant turn to learn in this conversation")
     last = assistant[-1]
+    prompt = _render(tokenizer, turns[:last], tools, generation_prompt=True)
     whole = _cut_after_end(_render(tokenizer, turns[: last + 1], tools), tokenizer.eos_token)
+    if not whole.startswith(prompt):
+        whole = prompt + _said_after(prompt, whole)
     ids = _encode(tokenizer, whole)
     labels = [IGNORED] * len(ids)
-    for i in assistant:
+    for i in assistant[:-1]:
         prefix = _render(tokenizer, turns[:i], tools, generation_prompt=True)
-        turn = (
-            whole
-            if i == last
-            else _cut_after_end(_render(tokenizer, turns[: i + 1], tools), tokenizer.eos_token)
-        )
-        if not (turn.startswith(prefix) and whole.startswith(turn)):
-            if i == last:
-                raise PromptError(
-                    "the chat template is not prefix-stable: its generation prompt ends with "
-                    f"{prefix[-60:]!r}, which is not how it begins the answer itself"
-                )
-            continue
-        start, stop = _common(ids, _encode(tokenizer, prefix)), _common(ids, _encode(tokenizer, turn))
-        labels[start:stop] = ids[start:stop]
+        turn = _cut_after_end(_render(tokenizer, turns[: i + 1], tools), tokenizer.eos_token)
+        if turn.startswith(prefix) and whole.startswith(turn):
+            start, stop = _common(ids, _encode(tokenizer, prefix)), _common(ids, _encode(tokenizer, turn))
+            labels[start:stop] = ids[start:stop]
+    start = _common(ids, _encode(tokenizer, prompt))
+    labels[start:] = ids[start:]
     return ids, labels
+
+
+def _said_after(prompt: str, whole: str) -> str:
+    """The answer in a rendering whose beginning is not quite `prompt`: what follows the prompt's own end."""
+    parted = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), len(whole))
+    for start in range(parted, len(prompt) - _LEAST_END + 1):
+        at = whole.find(prompt[start:], parted)
+        if at >= 0:
+            return whole[at + len(prompt) - start :]
+    raise PromptError(
+        f"the chat template is not prefix-stable: its generation prompt ends with {prompt[-60:]!r}, "
+        "which is not how it begins the answer itself"
+    )
 
 
 def _template_message(message: Message) -> dict[str, Any]:
@@ -143,6 +156,8 @@ def _render(
         raise PromptError(
             "the tokenizer has no chat template: choose an instruction-tuned model, or add a template"
         )
+    if family_of(tokenizer) == "mistral":
+        turns = short_ids(turns)
     try:
         text = tokenizer.apply_chat_template(
             turns, tools=_template_tools(tools), tokenize=False, add_generation_prompt=generation_prompt
