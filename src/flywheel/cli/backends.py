@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from flywheel.app import open_records, open_runs
-from flywheel.config import KubernetesRuntimeConfig, NimConfig, Settings
+from flywheel.config import CeleryWakeups, KubernetesRuntimeConfig, NimConfig, Settings
 from flywheel.errors import FlywheelError
 from flywheel.health import Finding
 from flywheel.hub import where_from
@@ -32,9 +32,11 @@ def attempt(check: str, look: Callable[[], Finding], mend: str = "see the messag
 
 
 def servers(settings: Settings, data: Path) -> Iterator[Finding]:
-    """Stores and runtime."""
+    """Stores, wake-ups and runtime."""
     yield from _records(settings, data)
     yield from _runs(settings, data)
+    if isinstance(settings.wakeups, CeleryWakeups):
+        yield from _wakeups(settings.wakeups)
     if isinstance(settings.runtime, KubernetesRuntimeConfig):
         yield from _cluster(settings.runtime)
 
@@ -59,6 +61,18 @@ def _runs(settings: Settings, data: Path) -> Iterator[Finding]:
             yield from store.check(thorough=True)
     except FlywheelError as error:
         yield Finding("runs", False, str(error), "correct the block runs, or mend what it names")
+
+
+def _wakeups(config: CeleryWakeups) -> Iterator[Finding]:
+    try:
+        from flywheel.orchestrator.broker import examine  # noqa: PLC0415 - optional
+    except ImportError:
+        yield Finding("redis", False, "no client is installed", "pip install 'flywheel[servers]'")
+        return
+    try:
+        yield from examine(config)
+    except FlywheelError as error:
+        yield Finding("redis", False, str(error), "correct the block wakeups")
 
 
 def _cluster(config: KubernetesRuntimeConfig) -> Iterator[Finding]:
