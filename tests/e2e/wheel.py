@@ -63,26 +63,47 @@ STEPS: list[tuple[str, Callable[[Job], bool]]] = [
 
 
 class Wheel:
-    """A data folder and the server that works in it; the server may die and be started again."""
+    """A data folder and the server that works in it; the server may die and be started again.
 
-    def __init__(self, folder: Path) -> None:
+    `workers` are Celery workers beside it, for a configuration that wants them.
+    """
+
+    def __init__(self, folder: Path, config: str = CONFIG) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.config = folder / "config.yaml"
-        self.config.write_text(CONFIG, "utf-8")
+        self.config.write_text(config, "utf-8")
         self.process: subprocess.Popen[bytes] | None = None
+        self.workers: list[subprocess.Popen[bytes]] = []
         self.url = ""
 
     def start(self) -> None:
         """Start the server in a process group of its own and wait until it answers."""
-        log = (self.folder / "serve.log").open("ab")
-        command = [sys.executable, "-m", "flywheel", "serve", "--data", str(self.data)]
-        command += ["--config", str(self.config), "--port", "0"]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-        log.close()
+        self.process = self._spawn("serve", "--port", "0")
         self.until(self._answers, "the server to answer", 120)
+
+    def start_worker(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start `flywheel worker` or, with "beat", `flywheel beat`, on the same configuration."""
+        urls = {"nemo_base_url": self.nemo, "nim_base_url": self.models, "datastore_base_url": self.nemo}
+        more = {f"FLYWHEEL_NMP_CONFIG__{name.upper()}": url for name, url in urls.items()}
+        self.workers.append(self._spawn(*(arguments or ("worker",)), env=more))
+        return self.workers[-1]
+
+    def _spawn(
+        self, command: str, *arguments: str, env: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """`flywheel COMMAND` in a process group of its own, with its output in serve.log."""
+        line = [sys.executable, "-m", "flywheel", command, "--data", str(self.data)]
+        line += ["--config", str(self.config), *arguments]
+        with (self.folder / "serve.log").open("ab") as log:
+            return subprocess.Popen(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **(env or {})},
+            )
 
     def _answers(self) -> bool:
         assert self.process is not None
@@ -149,6 +170,10 @@ class Wheel:
 
     def stop(self) -> None:
         """Ctrl-C, politely."""
+        for worker in self.workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in self.workers:
+            worker.wait(60)
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(30)
@@ -170,9 +195,9 @@ class Wheel:
 
 
 @contextlib.contextmanager
-def wheel(folder: Path, records: int = 300) -> Iterator[Wheel]:
+def wheel(folder: Path, records: int = 300, config: str = CONFIG) -> Iterator[Wheel]:
     """A running server with `records` records of the demo's `tool_router` workload in it."""
-    made = Wheel(folder)
+    made = Wheel(folder, config)
     log = folder / "records.jsonl"
     lines = subprocess.run(
         [
@@ -193,7 +218,9 @@ def wheel(folder: Path, records: int = 300) -> Iterator[Wheel]:
         line for line in (folder / "all.jsonl").read_text("utf-8").splitlines() if '"tool_router"' in line
     ]
     log.write_text("\n".join(wanted[:records]), "utf-8")
-    made.flywheel("records", "import", str(log))
+    made.flywheel(
+        "records", "import", str(log), *(("--config", str(made.config)) if config != CONFIG else ())
+    )
     made.start()
     try:
         yield made
