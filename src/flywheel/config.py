@@ -237,6 +237,23 @@ class LlmJudgeConfig(Block):
         return SecretStr(value) if value else None
 
 
+class TeacherConfig(Block):
+    """The teacher, to be asked again on the holdout: how far it agrees with its own log is the ceiling that a
+    student can be expected to reach. Left out, the log itself is, which is stricter."""
+
+    model_name: str = Field(min_length=1)
+    """Name of the model."""
+    url: Address
+    """Full address of its chat completions: https://…/v1/chat/completions."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key."""
+
+    def api_key(self, environment: Mapping[str, str] = os.environ) -> SecretStr | None:
+        """The key, read when it is needed; None where none is configured."""
+        value = secret(self.api_key_env, where="teacher_config.api_key_env", environment=environment)
+        return SecretStr(value) if value else None
+
+
 class TrainingConfig(Block):
     """How a customization trains."""
 
@@ -356,6 +373,8 @@ class EvaluationConfig(Block):
     """Tokens of an answer at most."""
     max_failed_share: float = Field(0.1, ge=0, le=1)
     """Share of infrastructure failures above which an evaluation is failed instead of low."""
+    margin: float = Field(0.03, gt=0, lt=1)
+    """How far below the teacher a student may lie and still take its place: 0.03 is three points."""
 
 
 class MlflowConfig(Block):
@@ -579,6 +598,8 @@ class Settings(Block):
     """The candidates."""
     llm_judge_config: LlmJudgeConfig | None = None
     """The judge."""
+    teacher_config: TeacherConfig | None = None
+    """The teacher."""
     training_config: TrainingConfig = TrainingConfig()
     """How a customization trains."""
     lora_config: LoraConfig = LoraConfig()

@@ -145,6 +145,15 @@ def run_scores(result: EvaluationResult, scoring: Literal["schema", "nemo"] = "n
     )
 
 
+def sample_score(metrics: Mapping[str, Any], scoring: Literal["schema", "nemo"]) -> float | None:
+    """Name and arguments of one downloaded sample's `metrics`: 0 or 1, or None where it has no value."""
+    scores = (metrics.get("tool-calling-accuracy") or {}).get("scores") or {}
+    nemo, schema = "function_name_and_args_accuracy", "schema_function_name_and_args_accuracy"
+    name = schema if scoring == "schema" and schema in scores else nemo
+    value = (scores.get(name) or {}).get("value")
+    return float(value) if isinstance(value, int | float) else None
+
+
 def _score(result: EvaluationResult, task: str, metric: str, name: str) -> Score | None:
     scores = result.tasks[task].metrics.get(metric) if task in result.tasks else None
     score = scores.scores.get(name) if scores else None

@@ -10,8 +10,10 @@ worker there.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -29,6 +31,11 @@ Interrupt = Callable[[str, Literal["before", "after"]], None]
 NEMO_URL, PROXY_URL, DATASTORE_URL = "http://nemo.fake", "http://nim.fake", "http://data.fake"
 URLS = ServiceUrls(NEMO_URL, DATASTORE_URL, NEMO_URL, NEMO_URL, NEMO_URL, PROXY_URL)
 NO_GPU = "Unschedulable: 0/3 nodes have 1 nvidia.com/gpu free"
+_SCORE_NAMES = {
+    "tool-calling": ("function_name_accuracy", "function_name_and_args_accuracy"),
+    "llm-judge": ("rating", "similarity"),
+    "text-matcher": ("rating", "similarity"),
+}
 SCORES: Mapping[str, float] = {"base-eval": 0.1, "icl-eval": 0.3, "customized-eval": 0.9}
 
 
@@ -79,6 +86,8 @@ class FakeNemo(httpx.BaseTransport):
             with _Counted(self, name):
                 answer = getattr(self, handler)(request, *match.groups())
             status, body = answer if isinstance(answer, tuple) else (200, answer)
+            if isinstance(body, bytes):
+                return httpx.Response(status, content=body, request=request)
             return httpx.Response(status, json=body, request=request)
         return httpx.Response(404, json={"detail": f"no route {request.method} {path}"}, request=request)
 
@@ -288,15 +297,10 @@ class FakeNemo(httpx.BaseTransport):
                 "confidence_interval": interval | {"method": "wilson"},
             },
         }
-        names = {
-            "tool-calling": ("function_name_accuracy", "function_name_and_args_accuracy"),
-            "llm-judge": ("rating", "similarity"),
-            "text-matcher": ("rating", "similarity"),
-        }
         tasks = {
             task: {
                 "metrics": {
-                    metric: {"scores": dict.fromkeys(names[spec["type"]], score)}
+                    metric: {"scores": dict.fromkeys(_SCORE_NAMES[spec["type"]], score)}
                     for metric, spec in config["metrics"].items()
                 }
             }
@@ -316,6 +320,37 @@ class FakeNemo(httpx.BaseTransport):
                 "failures": {"wrong_value": 3},
             },
         }
+
+    def _evaluation_download(self, request: httpx.Request, job_id: str) -> Any:
+        """`results.json` in a ZIP: of the data set's rows, the first ones are right, as many as the score says."""
+        job = self.evaluations.get(job_id)
+        if job is None or job["status"] != "completed":
+            return 404, {"detail": f"no results of {job_id}"}
+        value = self.scores.get(job.get("custom_fields", {}).get("eval_type", ""), 0.5)
+        tasks = {
+            task: [
+                {
+                    "item": row,
+                    "sample": {"output_text": "", "response": {}},
+                    "metrics": {
+                        metric: {"scores": dict.fromkeys(_SCORE_NAMES[spec["type"]], {"value": float(right)})}
+                        for metric, spec in config["metrics"].items()
+                    },
+                    "failure": None if right else "wrong_value",
+                }
+                for row, right in self._scored_rows(config["dataset"]["files_url"], value)
+            ]
+            for task, config in job["config"]["tasks"].items()
+        }
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr(f"{job_id}/results.json", json.dumps(tasks))
+        return packed.getvalue()
+
+    def _scored_rows(self, files_url: str, value: float) -> list[tuple[Any, bool]]:
+        repository, _, path = files_url.removeprefix("hf://").rpartition("/")
+        lines = self.hub.files.get(repository, {}).get(path, b"").splitlines()
+        return [(json.loads(line), number < value * len(lines)) for number, line in enumerate(lines)]
 
     def _evaluation_samples(self, request: httpx.Request, job_id: str) -> Any:
         if job_id not in self.evaluations:
@@ -473,6 +508,7 @@ _ROUTES: list[tuple[str, str, str]] = [
     ("nemo GET", _EVAL, "_list_evaluations"),
     ("nemo GET", f"{_EVAL}/([^/]+)/results", "_evaluation_results"),
     ("nemo GET", f"{_EVAL}/([^/]+)/samples", "_evaluation_samples"),
+    ("nemo GET", f"{_EVAL}/([^/]+)/download-results", "_evaluation_download"),
     ("nemo POST", f"{_EVAL}/([^/]+)/cancel", "_cancel_evaluation"),
     ("nemo GET", f"{_EVAL}/([^/]+)", "_get_evaluation"),
     ("nemo DELETE", f"{_EVAL}/([^/]+)", "_delete_evaluation"),

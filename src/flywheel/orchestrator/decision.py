@@ -1,15 +1,57 @@
-"""Which of a run's evaluations is the best, and why: a pure function of the scores."""
+"""What a run comes to: the best of its evaluations, and whether it may take the teacher's place."""
 
 from __future__ import annotations
 
+from flywheel.errors import FlywheelError
+from flywheel.evaluation.comparison import BadComparison
+from flywheel.evaluation.table import Table
+from flywheel.evaluation.verdicts import Verdict, verdicts
+from flywheel.log import get_logger
+from flywheel.nemo.calls import ServiceCallFailed
+from flywheel.orchestrator.comparing import NoSamples, compared
+from flywheel.orchestrator.context import Context
+from flywheel.orchestrator.cost import cost
+from flywheel.orchestrator.trouble import passing
 from flywheel.stores.runs.document import Candidate, Decision, Evaluation, Run, Score
 
+log = get_logger(__name__)
+
 _METRICS = {"tool_calling": "function_name_and_args_accuracy", "generic": "similarity"}
-_CHEAPEST_FIRST = {"base-eval": 0, "icl-eval": 1, "customized-eval": 2}
+_CHEAPEST_FIRST = {"base-eval": 0, "icl-eval": 1, "customized-eval": 2, "teacher-eval": 3}
 
 
-def decide(run: Run) -> Decision:
-    """The highest score of the workload's metric; of equals, the one that costs less to run."""
+def decide(run: Run, context: Context) -> Decision:
+    """Compare every evaluation on the same records, and choose.
+
+    Where an evaluator gives no samples the best score decides and no verdict is given. Raises what the
+    evaluator's client raises for passing trouble.
+    """
+    decision = best(run)
+    try:
+        table = compared(run, context)
+    except (NoSamples, BadComparison, ServiceCallFailed) as error:
+        if isinstance(error, FlywheelError) and passing(error):
+            raise
+        log.warning("evaluations could not be compared", extra={"error": str(error)})
+        return decision.but(reason=f"{decision.reason}; no verdict: {error}")
+    if table is None or decision.model_name is None:
+        return decision
+    return judged(decision, table, verdicts(table)).but(cost=cost(run, context.settings.pricing))
+
+
+def judged(decision: Decision, table: Table, found: tuple[Verdict, ...]) -> Decision:
+    """The decision with the table and the verdicts. Pure."""
+    chosen = f"{decision.model_name} {decision.eval_type}"
+    verdict = next((str(each) for each in found if each.candidate == chosen), None)
+    if decision.eval_type == "base-eval":
+        verdict = "no: nothing that was tried is better than the base model as it is"
+    return decision.but(
+        verdict=verdict, verdicts=tuple(each.as_dict() for each in found), table=table.as_dict()
+    )
+
+
+def best(run: Run) -> Decision:
+    """The highest score of the workload's metric; of equals, the one that costs less to run. Pure."""
     metric = _METRICS[run.workload_type or "generic"]
     measured = [
         (candidate, evaluation, evaluation.scores[metric])
@@ -34,10 +76,10 @@ def decide(run: Run) -> Decision:
     )
 
 
-def _reason(candidate: Candidate, best: Evaluation, score: Score, metric: str) -> str:
-    text = f"{best.eval_type} of {candidate.model_name} has the highest {metric}: {_number(score)}"
+def _reason(candidate: Candidate, chosen: Evaluation, score: Score, metric: str) -> str:
+    text = f"{chosen.eval_type} of {candidate.model_name} has the highest {metric}: {_number(score)}"
     base = candidate.evaluation("base-eval")
-    before = base.scores.get(metric) if base and best.eval_type != "base-eval" else None
+    before = base.scores.get(metric) if base and chosen.eval_type != "base-eval" else None
     return f"{text}; its base-eval has {_number(before)}" if before else text
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from flywheel.config import TeacherConfig
 from flywheel.nemo.evaluation import (
     EvaluationJob,
     EvaluationResult,
+    ModelRef,
     generic_job,
     run_scores,
     tool_calling_job,
@@ -16,7 +19,7 @@ from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.errors import RemoteJobFailed
 from flywheel.orchestrator.judge import judge_model, judge_of
 from flywheel.orchestrator.remote import WAITING, cancelled, labels, progressed
-from flywheel.stores.runs.document import Candidate, Evaluation, Run, Score
+from flywheel.stores.runs.document import EVAL_FILE, Candidate, Evaluation, Run, Score
 
 
 def evaluate(run: Run, candidate: Candidate, evaluation: Evaluation, context: Context) -> Evaluation:
@@ -28,10 +31,13 @@ def evaluate(run: Run, candidate: Candidate, evaluation: Evaluation, context: Co
         return evaluation
     if evaluation.job_id is None:
         return _start(run, candidate, evaluation, context)
-    job = context.services.evaluator.job(evaluation.job_id)
+    return _looked(run, evaluation, evaluation.job_id, context)
+
+
+def _looked(run: Run, evaluation: Evaluation, job_id: str, context: Context) -> Evaluation:
+    job = context.services.evaluator.job(job_id)
     if job.status == "completed":
-        result = context.services.evaluator.results(evaluation.job_id)
-        return _scored(run, evaluation, result, context)
+        return _scored(run, evaluation, context.services.evaluator.results(job_id), context)
     if job.status not in WAITING:
         raise RemoteJobFailed("evaluation", job.id, job.status, job.status_details.message)
     return progressed(evaluation, job.progress, f"evaluation job {job.id}", context)
@@ -49,7 +55,42 @@ def _start(run: Run, candidate: Candidate, evaluation: Evaluation, context: Cont
         return evaluation.but(status="skipped")
     if model is None:
         return evaluation
-    job = _posted(run, candidate, evaluation, context)
+    return _asked(run, labels(run, candidate, evaluation.eval_type), evaluation, model, model, url, context)
+
+
+def evaluate_teacher(run: Run, teacher: TeacherConfig, context: Context) -> Evaluation:
+    """Start asking the teacher again on the holdout, or look how far it is.
+
+    Raises as `evaluate` does, and ConfigError when its key is not in the environment.
+    """
+    evaluation = run.teacher or Evaluation(eval_type="teacher-eval")
+    if not evaluation.open:
+        return evaluation
+    if evaluation.job_id is not None:
+        return _looked(run, evaluation, evaluation.job_id, context)
+    dataset = run.dataset("eval")
+    if dataset is None:
+        return evaluation.but(status="skipped")
+    key = teacher.api_key(context.environment)
+    endpoint = {"url": teacher.url, "model_id": teacher.model_name}
+    target = {"api_endpoint": endpoint | ({"api_key": key.get_secret_value()} if key else {})}
+    marks = {"flywheel_run": run.id, "eval_type": evaluation.eval_type}
+    url = f"{dataset.uri}/{EVAL_FILE}"
+    return _asked(run, marks, evaluation, teacher.model_name, target, url, context)
+
+
+def _asked(
+    run: Run,
+    marks: Mapping[str, str],
+    evaluation: Evaluation,
+    model: str,
+    target: ModelRef,
+    url: str,
+    context: Context,
+) -> Evaluation:
+    """The evaluation with its job: one that an earlier try has posted, found by its `marks`, or a new one."""
+    found = context.services.evaluator.jobs_with(marks)
+    job = found[-1] if found else None
     if job is None:
         settings = run.config.evaluation_config
         build = (
@@ -58,14 +99,14 @@ def _start(run: Run, candidate: Candidate, evaluation: Evaluation, context: Cont
             else generic_job
         )
         body = build(
-            model=model,
+            model=target,
             files_url=url,
             judge=judge_model(judge_of(run), context.environment),
             parallelism=settings.parallelism,
             request_timeout=int(settings.request_timeout),
             max_tokens=settings.max_tokens,
             namespace=context.namespace,
-            custom_fields=labels(run, candidate, evaluation.eval_type),
+            custom_fields=marks,
         )
         job = context.services.evaluator.create_job(body)
     now = context.clock()

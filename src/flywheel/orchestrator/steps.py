@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flywheel.config import TeacherConfig
+from flywheel.errors import ConfigError
 from flywheel.orchestrator.candidate import cancel, proceed
 from flywheel.orchestrator.candidate import release as take_down
 from flywheel.orchestrator.context import DONE, NOW, Context, Outcome, after
 from flywheel.orchestrator.customizing import output_name
 from flywheel.orchestrator.datasets import build
-from flywheel.orchestrator.decision import decide as best
-from flywheel.orchestrator.errors import NothingUseful
+from flywheel.orchestrator.decision import decide as best_of
+from flywheel.orchestrator.errors import NothingUseful, RemoteJobFailed, RemoteJobStalled
+from flywheel.orchestrator.evaluating import evaluate_teacher
 from flywheel.orchestrator.judge import TEXT_MATCHER, judge_of, probed
-from flywheel.stores.runs.document import Candidate, Judge, Level, Run, Work
+from flywheel.stores.runs.document import Candidate, Evaluation, Judge, Level, Run, Work
 
 
 def curate(run: Run, context: Context) -> Outcome:
@@ -56,13 +59,32 @@ def candidates(run: Run, context: Context) -> Outcome:
 
 
 def decide(run: Run, context: Context) -> Outcome:
-    """Choose the best; a run whose candidates all failed has nothing to choose from."""
+    """Ask the teacher again where one is configured, then compare and choose.
+
+    A run whose candidates all failed has nothing to choose from; a teacher that cannot be asked is noted.
+    """
     if all(c.failed for c in run.candidates):
         raise NothingUseful([f"{c.model_name}: {c.error or 'no cause was given'}" for c in run.candidates])
-    decision = best(run)
-    return run.noting(context.clock(), decision.reason).but(
-        decision=decision, step="release", outcome="completed"
-    ), NOW
+    if context.settings.teacher_config is not None:
+        run = _with_teacher(run, context.settings.teacher_config, context)
+        if run.teacher is not None and run.teacher.open:
+            return run, after(context.limits.poll_s)
+    decision = best_of(run, context)
+    said = f"{decision.reason}. {decision.verdict}" if decision.verdict else decision.reason
+    return run.noting(context.clock(), said).but(decision=decision, step="release", outcome="completed"), NOW
+
+
+def _with_teacher(run: Run, teacher: TeacherConfig, context: Context) -> Run:
+    try:
+        return run.but(teacher=evaluate_teacher(run, teacher, context))
+    except (RemoteJobFailed, RemoteJobStalled, ConfigError) as error:
+        now = context.clock()
+        failed = (run.teacher or Evaluation(eval_type="teacher-eval")).but(
+            status="failed", error=str(error), finished_at=now
+        )
+        return run.but(teacher=failed).noting(
+            now, f"the teacher was not asked again: {error}", level="warning"
+        )
 
 
 def release(run: Run, context: Context) -> Outcome:
@@ -76,6 +98,9 @@ def release(run: Run, context: Context) -> Outcome:
             begun = candidate.stage != "waiting"
             candidate = take_down(candidate, context) if begun else candidate.but(stage="done")
         ended.append(candidate)
+    if run.teacher is not None and run.teacher.open and run.teacher.job_id:
+        context.services.evaluator.cancel_job(run.teacher.job_id)
+        run = run.but(teacher=run.teacher.but(status="cancelled", finished_at=context.clock()))
     change = run.but(candidates=tuple(ended))
     if any(c.stage != "done" for c in ended):
         return change, after(context.limits.poll_s)
@@ -91,6 +116,8 @@ def erase(run: Run, context: Context) -> Outcome:
     for dataset in run.datasets:
         services.hub.delete(f"{namespace}/{dataset.name}", repo_type="dataset")
         services.entities.delete_dataset(namespace, dataset.name)
+    if run.teacher is not None and run.teacher.job_id:
+        services.evaluator.delete_job(run.teacher.job_id)
     for candidate in run.candidates:
         for evaluation in candidate.evaluations:
             if evaluation.job_id:

@@ -57,6 +57,7 @@ def detail(run: Run, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
         "cancel_requested": run.cancel_requested,
         "workload_type": run.workload_type,
         "progress": progress(run),
+        "teacher": _evaluation(run.teacher, urls, at) if run.teacher else None,
         "decision": run.decision.model_dump() if run.decision else None,
         "curation": run.curation,
         "overrides": run.overrides,

@@ -29,7 +29,7 @@ RunStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 Step = Literal["curate", "candidates", "decide", "release", "finished", "erase"]
 WorkStatus = Literal["waiting", "running", "completed", "failed", "cancelled", "skipped"]
 Stage = Literal["waiting", "deploy", "work", "release", "done"]
-EvalType = Literal["base-eval", "icl-eval", "customized-eval"]
+EvalType = Literal["base-eval", "icl-eval", "customized-eval", "teacher-eval"]
 WorkloadType = Literal["tool_calling", "generic"]
 
 Level = Literal["info", "warning", "error"]
@@ -217,7 +217,7 @@ class Candidate(Value):
 
 
 class Decision(Value):
-    """What the run comes to: the best of its evaluations and the reason in words."""
+    """What the run comes to: the best of its evaluations, and whether it may take the teacher's place."""
 
     model_name: str | None
     eval_type: EvalType | None = None
@@ -225,6 +225,14 @@ class Decision(Value):
     metric: str
     value: float | None = None
     reason: str
+    verdict: str | None = None
+    """Of the best one, in words: `promote: …`, `not yet: …`, `no: …`."""
+    verdicts: tuple[dict[str, Any], ...] = ()
+    """Of every candidate (`flywheel.evaluation.verdicts`)."""
+    table: dict[str, Any] | None = None
+    """Everything that was compared (`flywheel.evaluation.table`); None where samples could not be had."""
+    cost: dict[str, Any] | None = None
+    """Money per 1,000 requests, of the teacher and of each system, by the price table."""
 
 
 class Event(Value):
@@ -260,6 +268,8 @@ class Run(Value):
     curation: dict[str, Any] | None = None
     judge: Judge | None = None
     candidates: tuple[Candidate, ...] = ()
+    teacher: Evaluation | None = None
+    """The teacher, asked again on the holdout; None where none is configured."""
     decision: Decision | None = None
     trouble: Trouble | None = None
     error: str | None = None
