@@ -96,7 +96,39 @@ def ended(job: Job) -> Iterator[RenderableType]:
     for each in job["datasets"]:
         yield Text(f"data set   {each['nmp_uri']}")
     if decision := job.get("decision"):
-        yield Text(f"decision   {decision['reason']}")
+        yield from decided(decision)
+
+
+def decided(decision: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """Paired differences, what a thousand requests cost, the verdicts, and the choice."""
+    rows = [
+        (
+            each["system"],
+            f"minus {each['other']}",
+            f"{each['value'] * 100:+.1f} points",
+            f"{each['interval']['low'] * 100:+.1f} to {each['interval']['high'] * 100:+.1f}",
+            f"{each['better']} : {each['worse']}",
+            f"{each['p_holm']:.3g}",
+        )
+        for each in (decision.get("table") or {}).get("differences", ())
+    ]
+    if rows:
+        columns = [
+            "system",
+            "on the same records",
+            "difference",
+            "95 % interval",
+            "better : worse",
+            "p (Holm)",
+        ]
+        yield table(columns, rows, right=2)
+    if cost := decision.get("cost"):
+        amounts = {"teacher": cost["teacher"], **cost["systems"]}
+        told = ", ".join(f"{name} {amount:.4g}" for name, amount in amounts.items() if amount is not None)
+        yield Text(f"cost       of {cost['per_requests']:,} requests: {told}")
+    for verdict in decision.get("verdicts", ()):
+        yield Text(f"verdict    {verdict['candidate']}: {verdict['text']}")
+    yield Text(f"decision   {decision['reason']}")
 
 
 _SHOWN = (

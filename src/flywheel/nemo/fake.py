@@ -322,7 +322,7 @@ class FakeNemo(httpx.BaseTransport):
         }
 
     def _evaluation_download(self, request: httpx.Request, job_id: str) -> Any:
-        """`results.json` in a ZIP: of the data set's rows, the first ones are right, as many as the score says."""
+        """`results.json` in a ZIP: of the data set's rows the first are right, as many as the score says."""
         job = self.evaluations.get(job_id)
         if job is None or job["status"] != "completed":
             return 404, {"detail": f"no results of {job_id}"}
@@ -333,7 +333,9 @@ class FakeNemo(httpx.BaseTransport):
                     "item": row,
                     "sample": {"output_text": "", "response": {}},
                     "metrics": {
-                        metric: {"scores": dict.fromkeys(_SCORE_NAMES[spec["type"]], {"value": float(right)})}
+                        metric: {
+                            "scores": {key: {"value": float(right)} for key in _SCORE_NAMES[spec["type"]]}
+                        }
                         for metric, spec in config["metrics"].items()
                     },
                     "failure": None if right else "wrong_value",
