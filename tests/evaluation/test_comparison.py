@@ -158,7 +158,7 @@ def test_graded_scores_are_compared_too() -> None:
     assert difference.value == pytest.approx((high - low).mean())
     assert 0 < difference.interval.low < difference.value < difference.interval.high
     assert difference.p_value <= 0.001
-    assert table.systems[0].interval.method == "mean, cluster bootstrap"
+    assert table.systems[0].interval.method == "wilson, cluster bootstrap"
 
 
 def test_the_table_is_json_and_the_same_for_the_same_seed() -> None:
@@ -337,4 +337,17 @@ def test_one_conversation_cannot_promote_anybody() -> None:
     table = compare(
         rows(400, 400), [system("teacher", "ceiling", right(400)), system("student", "candidate", right(400))]
     )
-    assert only(table).decision == "not yet"
+    assert str(only(table)) == "not yet: all records belong to one conversation"
+
+
+def test_grades_that_are_all_a_little_lower_get_a_verdict_too() -> None:
+    table = compare(
+        rows(12),
+        [
+            system("teacher", "ceiling", [0.9, 0.8, 0.7] * 4),
+            system("student", "candidate", [0.89, 0.78, 0.5] * 4),
+        ],
+    )
+    verdict = only(table)
+    assert verdict.decision == "not yet"
+    assert verdict.more_records is not None

@@ -37,11 +37,30 @@ def test_a_proportion_without_clusters_has_statsmodels_wilson_interval(right: in
     assert (ours.method, ours.seed, ours.design_effect) == ("wilson", None, None)
 
 
-def test_a_graded_score_without_clusters_has_the_interval_of_its_mean() -> None:
-    values = [0.25, 0.5, 0.75, 0.5, 0.6, 0.3]
-    (ours,) = mean_intervals(column(*values), alone(6))
-    low, high = stats.norm.interval(0.95, loc=np.mean(values), scale=stats.sem(values))
+def test_grades_have_wilsons_interval_with_their_own_scatter() -> None:
+    # Both ends are where (mean − end)² = t² · share · end · (1 − end) / n.
+    values = np.array([0.25, 0.5, 0.75, 0.5, 0.6, 0.3, 0.9, 0.8])
+    (ours,) = mean_intervals(values[:, None], alone(8))
+    mean, t = values.mean(), stats.t.ppf(0.975, 7)
+    share = values.var(ddof=1) / (mean * (1 - mean))
+    for end in (ours.low, ours.high):
+        assert (mean - end) ** 2 == pytest.approx(t**2 * share * end * (1 - end) / 8, abs=1e-9)
+    assert ours.low < mean < ours.high
+
+
+def test_a_graded_difference_without_clusters_has_students_interval() -> None:
+    first, second = np.random.default_rng(8).random((2, 25))
+    (ours,) = difference_intervals(first[:, None], second[:, None], alone(25))
+    low, high = stats.ttest_rel(first, second).confidence_interval(0.95)
     assert (ours.low, ours.high) == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_one_record_and_equal_grades_leave_room_for_doubt(value: float) -> None:
+    (one,) = mean_intervals(column(value), alone(1))
+    (ten,) = mean_intervals(column(*[value] * 10), alone(10))
+    assert one.high - one.low > 0.7
+    assert ten.high - ten.low > 0.2
 
 
 @settings(deadline=None)

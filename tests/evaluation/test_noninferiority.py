@@ -53,12 +53,16 @@ def test_the_records_needed_are_the_fewest_that_have_the_power(
 ) -> None:
     difference = share * min(margin, discordance)
     known = {
-        "margin": margin, "discordance": discordance, "difference": difference, "design_effect": effect
-    }  # fmt: skip
+        "margin": margin,
+        "discordance": discordance,
+        "difference": difference,
+        "design_effect": effect,
+        "per_conversation": 3.0,
+    }
     needed = records_needed(**known, wanted=wanted)
-    assert power(needed + 1, **known) >= wanted - 1e-9
-    if needed > 2:
-        assert power(needed - 2, **known) <= wanted + 1e-9
+    assert power(needed, **known) >= wanted
+    if needed > 1:
+        assert power(needed - 1, **known) < wanted
 
 
 def test_more_noise_more_clustering_and_a_narrower_margin_need_more_records() -> None:
@@ -69,6 +73,12 @@ def test_more_noise_more_clustering_and_a_narrower_margin_need_more_records() ->
     assert records_needed(margin=0.03, discordance=0.1, design_effect=2) == pytest.approx(2 * plain, abs=2)
     assert records_needed(margin=0.03, discordance=0.1, difference=-0.01) > 2 * plain
     assert records_needed(margin=0.03, discordance=0.1, difference=0.02) < plain
+
+
+def test_few_conversations_estimate_their_own_spread_badly_and_cost_power() -> None:
+    known = {"margin": 0.05, "discordance": 0.1, "design_effect": 1.5}
+    assert power(60, per_conversation=6, **known) < power(60, per_conversation=2, **known) - 0.005
+    assert records_needed(per_conversation=20, **known) > records_needed(per_conversation=2, **known)
 
 
 def test_systems_that_never_disagree_still_need_the_records_that_could_have_shown_it() -> None:
@@ -85,7 +95,7 @@ def test_systems_that_never_disagree_still_need_the_records_that_could_have_show
         ({"margin": 3.0, "discordance": 0.1}, "margin 3 is not a share"),
         ({"discordance": 1.5}, "discordance 1.5 is not"),
         ({"discordance": 0.01, "difference": 0.02}, "discordance 0.01 is not"),
-        ({"discordance": 0.1, "design_effect": 0.5}, "design effect 0.5 is below 1"),
+        ({"discordance": 0.1, "design_effect": 0.5}, "design effect 0.5 is not 1 or more"),
         ({"discordance": 0.1, "difference": -0.03}, "is not above −margin"),
         ({"discordance": 0.1, "wanted": 1.0}, "power 1 is not"),
         ({"discordance": float("nan")}, "discordance nan is not"),

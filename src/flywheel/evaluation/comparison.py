@@ -187,6 +187,7 @@ class _Comparing:
                     margin=self.margin,
                     discordance=discordance,
                     design_effect=intervals[at].design_effect or 1.0,
+                    per_conversation=len(self.rows) / self.bootstrap.clusters,
                     level=self.level,
                 ),
             )

@@ -52,6 +52,8 @@ def _verdict(table: Table, name: str) -> Verdict:
     found = table.non_inferiority.get(name)
     if found is None:
         return Verdict(name, "not yet", "there is no record with a usable reference")
+    if table.conversations < 2 <= table.records:
+        return Verdict(name, "not yet", "all records belong to one conversation")
     ceiling = next((system.value for system in table.systems if system.role == "ceiling"), 1.0)
     if ceiling < LOWEST_CEILING:
         return Verdict(
@@ -125,12 +127,13 @@ def _more(found: NonInferiority, difference: float, level: float) -> int:
     """Rounded up to two digits: an estimate should look like one."""
     needed = records_needed(
         margin=found.margin,
-        discordance=found.discordance,
+        discordance=max(found.discordance, -difference),  # Graded differences can be small and one-sided.
         difference=difference,
         design_effect=found.interval.design_effect or 1.0,
+        per_conversation=found.records / (found.interval.clusters or found.records),
         level=level,
     )
-    lacking = max(1, needed - found.records)
+    lacking = max(10, needed - found.records)
     unit = int(10 ** max(0, len(str(lacking)) - 2))
     return math.ceil(lacking / unit) * unit
 

@@ -31,7 +31,7 @@ class Worth:
     effect: Array
     """The design effect, at least 1."""
     quantile: Array
-    """Standard errors to each side: Student's t where the effect was estimated, normal where it is 1."""
+    """Standard errors to each side: Student's t where a variance was estimated, normal elsewhere."""
 
     @property
     def effective(self) -> Array:
@@ -91,24 +91,32 @@ class ClusterBootstrap:
         return spread * clusters / (clusters - 1), clusters
 
     def worth(
-        self, values: Array, independent: Array, level: float, where: NDArray[np.bool_] | None = None
+        self,
+        values: Array,
+        independent: Array,
+        level: float,
+        where: NDArray[np.bool_] | None = None,
+        *,
+        estimated: NDArray[np.bool_],
     ) -> Worth | None:
         """What the records are worth for the mean of each column, whose variance would be `independent` if
-        records were.
+        records were; `estimated` where that is from the values' own scatter, not from a proportion.
 
         None where that cannot be known: less than two conversations. The effect is never below 1: records
         of one conversation do not say more than as many strangers.
         """
         records = len(values) if where is None else int(where.sum())
-        z = np.full(values.shape[1], z_of(level))
-        if not self.clustered:
-            return Worth(records, records, np.ones(values.shape[1]), z) if records else None
-        variance, clusters = self.variance(values, where)
-        if clusters < 2 or np.isnan(variance).any():
-            return None
-        effect = np.maximum(np.divide(variance, independent, out=np.ones_like(z), where=independent > 0), 1.0)
+        effect, clusters = np.ones(values.shape[1]), records
+        if self.clustered:
+            variance, clusters = self.variance(values, where)
+            if np.isnan(variance).any():
+                return None
+            np.divide(variance, independent, out=effect, where=independent > 0)
+            effect = np.maximum(effect, 1.0)
+        if clusters < 2:
+            return None if self.clustered or estimated.any() else Worth(1, 1, effect, effect * z_of(level))
         student = float(stdtrit(clusters - 1, 0.5 + level / 2))
-        return Worth(records, clusters, effect, np.where(effect > 1, student, z))
+        return Worth(records, clusters, effect, np.where(estimated | (effect > 1), student, z_of(level)))
 
     def _weights(self) -> Iterator[Array]:
         """How often each conversation is in each resample (up to _CHUNK resamples × conversations)."""

@@ -19,15 +19,13 @@ def mean_intervals(
 ) -> tuple[Interval, ...]:
     """One interval for each column of `values` (records × systems), inside `bounds`.
 
-    Columns of zeros and ones get Wilson's interval, other columns mean ± quantile × standard error; both
-    with the number of records that the clustered ones are worth. With no record, or with one conversation
+    Wilson's interval with the number of records that the clustered ones are worth; grades between the bounds
+    scatter less than zeros and ones do, and are worth more. With no record, or with one conversation
     of several records, the interval is everything inside the bounds.
     """
     low, high, effect, clusters = mean_limits(values, bootstrap, level=level, where=where, bounds=bounds)
-    inside = values if where is None else values[where]
-    shares = ((inside == 0) | (inside == 1)).all(axis=0)
     return tuple(
-        interval(low[k], high[k], level, "wilson" if shares[k] else "mean", bootstrap, effect[k], clusters)
+        interval(low[k], high[k], level, "wilson", bootstrap, effect[k], clusters)
         for k in range(values.shape[1])
     )
 
@@ -48,17 +46,18 @@ def mean_limits(
     if n == 0:
         return everything
     mean = inside.mean(axis=0)
-    shares = ((inside == 0) | (inside == 1)).all(axis=0)
-    # Wilson's form supposes p (1 − p); a sample's own variance is that of n − 1 degrees of freedom.
-    spread = np.where(shares, mean * (1 - mean), inside.var(axis=0) * n / max(n - 1, 1))
-    worth = bootstrap.worth(values, spread / n, level, where)
+    shares = ((inside == least) | (inside == most)).all(axis=0)
+    position = (mean - least) / (most - least)
+    widest = (mean - least) * (most - mean)
+    # Wilson's form supposes the widest spread that the mean leaves room for, which is that of shares; grades
+    # have less, and their own is that of n − 1 degrees of freedom.
+    spread = np.where(shares, widest, inside.var(axis=0) * n / max(n - 1, 1))
+    worth = bootstrap.worth(values, spread / n, level, where, estimated=~shares)
     if worth is None:
         return everything
-    low, high = wilson_limits(mean, worth.effective, worth.quantile)
-    half = worth.quantile * np.sqrt(spread / worth.effective)
-    low = np.where(shares, low, np.maximum(mean - half, least))
-    high = np.where(shares, high, np.minimum(mean + half, most))
-    return low, high, worth.effect, worth.clusters
+    graded = np.divide(widest, spread, out=np.ones(columns), where=spread > 0)
+    low, high = wilson_limits(position, worth.effective * graded, worth.quantile)
+    return least + low * (most - least), least + high * (most - least), worth.effect, worth.clusters
 
 
 def interval(

@@ -8,10 +8,12 @@ from the variances of the same score test (Tango), so what is planned is what is
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtrit
 
 from flywheel.evaluation.statistics.intervals import LEVEL, Interval, tango_deviation, z_of
 
@@ -44,16 +46,20 @@ def power(
     discordance: float,
     difference: float = 0.0,
     design_effect: float = 1.0,
+    per_conversation: float = 1.0,
     level: float = LEVEL,
 ) -> float:
     """The chance that `records` records show non-inferiority, if the true difference is `difference`.
 
-    All shares from 0 to 1, `margin` 0.03 for 3 points. Raises ValueError for values that cannot be.
+    All shares from 0 to 1, `margin` 0.03 for 3 points; `per_conversation` is the mean number of records.
+    Raises ValueError for values that cannot be.
     """
     under_margin, under_truth, gap = _deviations(margin, discordance, difference, design_effect)
-    if gap <= 0 and under_truth == 0:
-        return 0.0
-    reach = math.sqrt(records / design_effect) * gap - z_of(level) * under_margin
+    quantile = z_of(level)
+    if design_effect > 1:
+        # The variance between conversations is an estimate, and few conversations estimate it badly.
+        quantile = float(stdtrit(max(records / per_conversation - 1, 1.0), 0.5 + level / 2))
+    reach = math.sqrt(records / design_effect) * gap - quantile * under_margin
     if under_truth == 0:
         return float(reach > 0)
     return NormalDist().cdf(reach / under_truth)
@@ -65,21 +71,36 @@ def records_needed(
     discordance: float,
     difference: float = 0.0,
     design_effect: float = 1.0,
+    per_conversation: float = 1.0,
     level: float = LEVEL,
     wanted: float = POWER,
 ) -> int:
-    """The number of records with which `power` is at least `wanted`.
+    """The smallest number of records with which `power` is at least `wanted`.
 
     Raises ValueError for values that cannot be, and for a `difference` at or below −margin, which no number
     of records can show to be above it.
     """
-    under_margin, under_truth, gap = _deviations(margin, discordance, difference, design_effect)
+    _, _, gap = _deviations(margin, discordance, difference, design_effect)
     if gap <= 0:
         raise ValueError(f"difference {difference:g} is not above −margin ({-margin:g}): no number is enough")
     if not 0.5 <= wanted < 1:
         raise ValueError(f"power {wanted:g} is not from 0.5 to below 1")
-    errors = z_of(level) * under_margin + NormalDist().inv_cdf(wanted) * under_truth
-    return max(1, math.ceil(design_effect * (errors / gap) ** 2))
+
+    def enough(records: int) -> bool:
+        return wanted <= power(
+            records,
+            margin=margin,
+            discordance=discordance,
+            difference=difference,
+            design_effect=design_effect,
+            per_conversation=per_conversation,
+            level=level,
+        )
+
+    most = 1
+    while not enough(most):
+        most *= 2
+    return bisect_left(range(most + 1), True, lo=most // 2, key=enough)
 
 
 def _deviations(
@@ -91,7 +112,7 @@ def _deviations(
     if not abs(difference) <= discordance <= 1:
         raise ValueError(f"discordance {discordance:g} is not from |difference| ({abs(difference):g}) to 1")
     if not design_effect >= 1:
-        raise ValueError(f"design effect {design_effect:g} is below 1")
+        raise ValueError(f"design effect {design_effect:g} is not 1 or more")
     better, worse = (discordance + difference) / 2, (discordance - difference) / 2
     at_margin = tango_deviation(np.array(better), np.array(worse), np.array(1.0), np.array(-margin))
     at_truth = math.sqrt(max(discordance - difference**2, 0.0))

@@ -67,7 +67,7 @@ def difference_limits(
     mean = inside.mean(axis=0)
     whole = (inside == np.round(inside)).all(axis=0)
     spread = inside.var(axis=0) * np.where(whole, 1.0, n / max(n - 1, 1))
-    worth = bootstrap.worth(values, spread / n, level, where)
+    worth = bootstrap.worth(values, spread / n, level, where, estimated=~whole)
     if worth is None:
         return everything
     better, worse = (inside > 0).sum(axis=0) / worth.effect, (inside < 0).sum(axis=0) / worth.effect

@@ -1,0 +1,123 @@
+"""From the samples of several evaluations to what `comparison` compares: the same records, scored by each.
+
+Evaluations of one run ask the rows of one data set, but each asks its own model, so samples are joined by
+the row's own `name`. Samples are those of `results.json` (`results.results_document`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flywheel.evaluation.calls import calls_of
+from flywheel.evaluation.comparison import BadComparison
+from flywheel.evaluation.slices import slices_of
+from flywheel.evaluation.table import Role, Row, System
+
+Entry = Mapping[str, Any]
+
+NOT_ASKED = "not asked of every system"
+NOT_SCORED = "not scored"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One evaluation: whose, and its samples of one task."""
+
+    name: str
+    role: Role
+    entries: Sequence[Entry]
+
+
+def pair(
+    evaluated: Sequence[Evaluated],
+    *,
+    metric: str,
+    score: str,
+    scale: tuple[float, float] = (0.0, 1.0),
+) -> tuple[list[Row], list[System]]:
+    """Rows and systems by one `score` of one `metric`, which lies on `scale` and is brought to 0 to 1.
+
+    A record counts where its reference can be one and every evaluation asked it; one that was answered but
+    has no score, because a judge was silent, counts for none. An answer that never came is a score that is
+    missing. Raises BadComparison for a score that no sample has, and for one that is off the scale.
+    """
+    by_name = {
+        each.name: {_name(entry, at): entry for at, entry in enumerate(each.entries)} for each in evaluated
+    }
+    if evaluated and not any(
+        score in _scores(entry, metric) for entries in by_name.values() for entry in entries.values()
+    ):
+        raise BadComparison(f"no sample has the score {score!r} of the metric {metric!r}")
+    names = list(dict.fromkeys(name for entries in by_name.values() for name in entries))
+    rows = [_row(name, [entries.get(name) for entries in by_name.values()], metric, score) for name in names]
+    systems = [
+        System(
+            name=each.name,
+            role=each.role,
+            scores={
+                name: _score(each.name, entry, metric, score, scale)
+                for name, entry in by_name[each.name].items()
+            },
+            failures={
+                name: str(entry["failure"])
+                for name, entry in by_name[each.name].items()
+                if entry.get("failure")
+            },
+        )
+        for each in evaluated
+    ]
+    return rows, systems
+
+
+def _row(name: str, entries: Sequence[Entry | None], metric: str, score: str) -> Row:
+    there = [entry for entry in entries if entry is not None]
+    item = there[0]["item"]
+    conversation = item.get("conversation")
+    return Row(
+        key=name,
+        conversation=name if conversation is None else str(conversation),
+        slices=slices_of(_mapping(item.get("request")), _expected_tools(item)),
+        bad_reference=_unusable(entries, there, metric, score),
+    )
+
+
+def _unusable(entries: Sequence[Entry | None], there: Sequence[Entry], metric: str, score: str) -> str | None:
+    for entry in there:
+        if entry.get("bad_reference"):
+            return str(entry["bad_reference"])
+    if len(there) < len(entries):
+        return NOT_ASKED
+    unscored = any(_scores(entry, metric).get(score) is None and not entry.get("failure") for entry in there)
+    return NOT_SCORED if unscored else None
+
+
+def _score(system: str, entry: Entry, metric: str, score: str, scale: tuple[float, float]) -> float | None:
+    value = _scores(entry, metric).get(score)
+    if value is None:
+        return None
+    least, most = scale
+    if not least <= value <= most:
+        raise BadComparison(f"system {system!r} has a {score} of {value!r}, not {least:g} to {most:g}")
+    return float((value - least) / (most - least))
+
+
+def _scores(entry: Entry, metric: str) -> dict[str, float | None]:
+    found = _mapping(_mapping(_mapping(entry.get("metrics")).get(metric)).get("scores"))
+    return {name: _mapping(each).get("value") for name, each in found.items()}
+
+
+def _expected_tools(item: Mapping[str, Any]) -> Iterable[str]:
+    choices = _mapping(item.get("response")).get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return [call.name for call in calls_of(_mapping(_mapping(first).get("message"))) if call.name]
+
+
+def _name(entry: Entry, position: int) -> str:
+    name = _mapping(entry.get("item")).get("name")
+    return f"row {position}" if name is None else str(name)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
