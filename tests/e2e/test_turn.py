@@ -18,6 +18,7 @@ from e2e.wheel import Wheel, wheel
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 Job = dict[str, Any]
+MAIN_SCORES = {"function_name", "function_name_and_args_accuracy", "tool_calling_correctness"}
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +47,10 @@ def test_the_run_completes_with_three_evaluations_and_an_adapter(first: Job) -> 
     assert first["status"] == "completed", first["error"]
     for eval_type in ("base-eval", "icl-eval", "customized-eval"):
         measured = evaluation(first, eval_type)
-        assert set(measured["scores"]) == {
-            "function_name",
-            "function_name_and_args_accuracy",
-            "tool_calling_correctness",
-        }
-        for detail in measured["score_details"].values():
+        assert set(measured["scores"]) >= MAIN_SCORES
+        for name, detail in measured["score_details"].items():
             interval = detail["confidence_interval"]
-            assert detail["n"] == 20
+            assert detail["n"] == 20 or name not in MAIN_SCORES
             assert interval["low"] <= detail["value"] <= interval["high"]
         assert measured["latency_ms"]["mean"] > 0
         assert measured["progress"] == 100
