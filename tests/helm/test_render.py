@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from flywheel.config import Settings, load_settings
+from flywheel.runtime.kubernetes.checks import RIGHTS
 from helm.charts import CHART, HERE, named, objects, refusal, run, template
 
 CASES = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
@@ -124,13 +125,27 @@ def test_no_container_of_ours_has_rights_that_it_does_not_need(case: str) -> Non
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["enableServiceLinks"] is False
         launches = each["metadata"]["name"].endswith(("-customizer", "-deployments"))
-        assert pod["automountServiceAccountToken"] is (launches and each["kind"] == "Deployment")
+        looks = each["kind"] == "Pod" and case != "embedded"
+        assert pod["automountServiceAccountToken"] is (launches or looks)
         for container in pod["containers"]:
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False
             assert context["capabilities"] == {"drop": ["ALL"]}
             if each["kind"] != "StatefulSet":
                 assert context["readOnlyRootFilesystem"] is True
+
+
+def test_who_launches_has_the_rights_that_launching_needs_and_no_more() -> None:
+    rendered = objects(template(values("minimal")))
+    for role in ("fw-flywheel-customizer", "fw-flywheel-deployments"):
+        granted = {
+            (group, resource): tuple(rule["verbs"])
+            for rule in named(rendered, "Role", role)["rules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+        }
+        assert granted == RIGHTS
+    assert {each["kind"] for each in rendered}.isdisjoint({"ClusterRole", "ClusterRoleBinding"})
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -2,12 +2,13 @@
 The pod of commands that run once, each in a container of its own, with what the servers ask for. Takes a dict:
   root    $
   tasks   dict of container name to arguments of `flywheel`
+  account service account whose token is mounted; none: the one without rights, without a token
 */}}
 {{- define "flywheel.task" -}}
 {{- $root := .root }}
 {{- $distributed := eq $root.Values.mode "distributed" -}}
-serviceAccountName: {{ include "flywheel.fullname" $root }}
-automountServiceAccountToken: false
+serviceAccountName: {{ .account | default (include "flywheel.fullname" $root) }}
+automountServiceAccountToken: {{ not (empty .account) }}
 enableServiceLinks: false
 {{- with $root.Values.imagePullSecrets }}
 imagePullSecrets:
