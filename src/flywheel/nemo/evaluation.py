@@ -145,13 +145,17 @@ def run_scores(result: EvaluationResult, scoring: Literal["schema", "nemo"] = "n
     )
 
 
-def sample_score(metrics: Mapping[str, Any], scoring: Literal["schema", "nemo"]) -> float | None:
-    """Name and arguments of one downloaded sample's `metrics`: 0 or 1, or None where it has no value."""
-    scores = (metrics.get("tool-calling-accuracy") or {}).get("scores") or {}
+def decisive_score(
+    metrics: Mapping[str, Any], scoring: Literal["schema", "nemo"]
+) -> tuple[str, str, tuple[float, float]]:
+    """Which score of a downloaded sample's `metrics` a run decides by: (metric, score, its scale)."""
+    for metric in ("llm-judge", "text-matcher"):
+        if metric in metrics:
+            return metric, "similarity", SIMILARITY_SCALE
     nemo, schema = "function_name_and_args_accuracy", "schema_function_name_and_args_accuracy"
+    scores = (metrics.get("tool-calling-accuracy") or {}).get("scores") or {}
     name = schema if scoring == "schema" and schema in scores else nemo
-    value = (scores.get(name) or {}).get("value")
-    return float(value) if isinstance(value, int | float) else None
+    return "tool-calling-accuracy", name, (0.0, 1.0)
 
 
 def _score(result: EvaluationResult, task: str, metric: str, name: str) -> Score | None:

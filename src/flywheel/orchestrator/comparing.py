@@ -9,18 +9,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flywheel.errors import FlywheelError
-from flywheel.evaluation.calls import calls_of
 from flywheel.evaluation.comparison import compare
-from flywheel.evaluation.slices import slices_of
-from flywheel.evaluation.table import Role, Row, System, Table
-from flywheel.nemo.evaluation import SIMILARITY_SCALE, sample_score
+from flywheel.evaluation.pairing import Evaluated, pair
+from flywheel.evaluation.table import Role, Table
+from flywheel.nemo.evaluation import decisive_score
 from flywheel.orchestrator.context import Context
 from flywheel.stores.runs.document import Candidate, Evaluation, Run
 
 TEACHER = "teacher"
 """Name of the ceiling: the teacher, asked again."""
-
-Sample = Mapping[str, Any]
 
 
 class NoSamples(FlywheelError):
@@ -41,20 +38,18 @@ def system_name(candidate: Candidate, evaluation: Evaluation) -> str:
 def compared(run: Run, context: Context) -> Table | None:
     """The table of the run's completed evaluations, None where there is none.
 
-    Raises NoSamples, and what the evaluator's client raises.
+    Raises NoSamples, BadComparison, and what the evaluator's client raises.
     """
-    measured = list(_measured(run))
-    if not any(role != "ceiling" for _, role, _ in measured):
+    evaluated = [
+        Evaluated(name, role, _samples(evaluation.job_id or "", context))
+        for name, role, evaluation in _measured(run)
+    ]
+    if all(each.role == "ceiling" for each in evaluated):
         return None
-    rows: dict[str, Row] = {}
-    systems = []
-    for name, role, evaluation in measured:
-        samples = _samples(evaluation.job_id or "", context)
-        for key, sample in samples.items():
-            rows.setdefault(key, _row(key, sample))
-        systems.append(_system(name, role, samples, run))
-    evaluation_config = run.config.evaluation_config
-    return compare(list(rows.values()), systems, margin=evaluation_config.margin, seed=_seed(run))
+    settings = run.config.evaluation_config
+    metric, score, scale = decisive_score(evaluated[0].entries[0].get("metrics") or {}, settings.scoring)
+    rows, systems = pair(evaluated, metric=metric, score=score, scale=scale)
+    return compare(rows, systems, margin=settings.margin, seed=_seed(run))
 
 
 def _measured(run: Run) -> Iterator[tuple[str, Role, Evaluation]]:
@@ -67,51 +62,18 @@ def _measured(run: Run) -> Iterator[tuple[str, Role, Evaluation]]:
         yield TEACHER, "ceiling", run.teacher
 
 
-def _samples(job_id: str, context: Context) -> dict[str, Sample]:
-    """Every sample of a job by its record's name; a name that occurs twice gets a number."""
+def _samples(job_id: str, context: Context) -> list[Mapping[str, Any]]:
+    """Every sample of a job, as its results.json has them."""
     try:
         with zipfile.ZipFile(io.BytesIO(context.services.evaluator.download_results(job_id))) as archive:
             name = next(n for n in archive.namelist() if n.endswith("results.json"))
             tasks = json.loads(archive.read(name))
     except (zipfile.BadZipFile, StopIteration, ValueError) as error:
         raise NoSamples(job_id, f"no results.json in what it gave ({error or 'missing'})") from error
-    found: dict[str, Sample] = {}
-    for sample in (sample for samples in tasks.values() for sample in samples):
-        key = str(sample.get("item", {}).get("name") or len(found))
-        found[key if key not in found else f"{key}#{len(found)}"] = sample
+    found = [sample for samples in tasks.values() for sample in samples]
     if not found:
         raise NoSamples(job_id, "there are none")
     return found
-
-
-def _row(key: str, sample: Sample) -> Row:
-    item = sample.get("item", {})
-    message = ((item.get("response") or {}).get("choices") or [{}])[0].get("message") or {}
-    return Row(
-        key=key,
-        conversation=str(item.get("conversation") or key),
-        slices=slices_of(item.get("request") or {}, [call.name for call in calls_of(message)]),
-        bad_reference=sample.get("bad_reference"),
-    )
-
-
-def _system(name: str, role: Role, samples: Mapping[str, Sample], run: Run) -> System:
-    scores = {key: _score(sample, run) for key, sample in samples.items()}
-    failures = {key: str(sample["failure"]) for key, sample in samples.items() if sample.get("failure")}
-    return System(name=name, role=role, scores=scores, failures=failures)
-
-
-def _score(sample: Sample, run: Run) -> float | None:
-    """The sample's score of the workload's metric, from 0 to 1; None without one."""
-    metrics = sample.get("metrics") or {}
-    if run.workload_type == "tool_calling":
-        return sample_score(metrics, run.config.evaluation_config.scoring)
-    lowest, highest = SIMILARITY_SCALE
-    for metric in ("llm-judge", "text-matcher"):
-        value = ((metrics.get(metric) or {}).get("scores") or {}).get("similarity", {}).get("value")
-        if isinstance(value, int | float):
-            return min(1.0, max(0.0, (value - lowest) / (highest - lowest)))
-    return None
 
 
 def _seed(run: Run) -> int:
