@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -184,6 +185,7 @@ def test_the_table_is_json_and_the_same_for_the_same_seed() -> None:
         ([System("a", "candidate", {"r1": float("nan")})], "'a' scores nan on 'r1'"),
         ([System("a", "candidate", {}), System("a", "base", {})], "system 'a' is there twice"),
         ([System("a", "ceiling", {}), System("b", "ceiling", {})], "more than one ceiling"),
+        ([System("a", "candidate", {}, base="b")], "'a' has the base 'b', which is not there"),
     ],
 )
 def test_what_cannot_be_compared_is_named(systems: list[System], words: str) -> None:
@@ -310,6 +312,20 @@ def test_a_student_worse_than_its_base_is_refused() -> None:
         ],
     )
     assert str(only(table)) == "no: 1 point below its base plain"
+
+
+def test_a_candidate_is_held_against_its_own_base_only() -> None:
+    own, foreign = (
+        system(name, "base", right(3000, wrong)) for name, wrong in (("small", range(300)), ("big", []))
+    )
+    teacher = system("teacher", "ceiling", right(3000, range(60)))
+    tuned = replace(system("small tuned", "candidate", right(3000, range(30, 90))), base="small")
+    table = compare(rows(3000), [own, foreign, tuned, teacher])
+    assert [each.other for each in table.differences] == ["small", "teacher"]
+    assert only(table).decision == "promote"
+    assert str(only(compare(rows(3000), [own, foreign, replace(tuned, base=None), teacher]))) == (
+        "no: 2 points below its base big"
+    )
 
 
 def test_without_a_second_asking_the_log_is_the_ceiling_and_the_verdict_says_so() -> None:

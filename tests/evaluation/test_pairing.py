@@ -99,12 +99,30 @@ def test_a_judges_grades_are_brought_to_one_scale() -> None:
     assert student.scores == {"a": 1.0, "b": 0.0, "c": 0.5}
 
 
-def test_a_grade_off_the_scale_and_an_unknown_score_are_named() -> None:
-    evaluated = [Evaluated("s", "candidate", [entry("a", 7.0)])]
-    with pytest.raises(BadComparison, match=f"system 's' has a {SCORE} of 7.0, not 0 to 1"):
-        pair(evaluated, metric=METRIC, score=SCORE)
+@pytest.mark.parametrize("grade", [0.0, 11.0, float("nan")])
+def test_a_grade_off_the_scale_is_no_grade_and_costs_that_record_only(grade: float) -> None:
+    rows, (student,) = pair(
+        [Evaluated("s", "candidate", [entry("a", grade), entry("b", 10.0)])],
+        metric=METRIC,
+        score=SCORE,
+        scale=(1, 10),
+    )
+    assert [row.bad_reference for row in rows] == [NOT_SCORED, None]
+    assert student.scores == {"a": None, "b": 1.0}
+
+
+def test_a_score_that_no_sample_has_is_named() -> None:
+    evaluated = [Evaluated("s", "candidate", [entry("a", 1.0)])]
     with pytest.raises(BadComparison, match="no sample has the score 'similarity' of the metric 'llm-judge'"):
         pair(evaluated, metric="llm-judge", score="similarity")
+
+
+def test_a_name_that_comes_again_is_another_record() -> None:
+    rows, (student,) = pair(
+        [Evaluated("s", "candidate", [entry("a", 1.0), entry("a", 0.0)])], metric=METRIC, score=SCORE
+    )
+    assert [row.key for row in rows] == ["a", "a#2"]
+    assert student.scores == {"a": 1.0, "a#2": 0.0}
 
 
 def test_from_samples_to_a_verdict() -> None:

@@ -74,7 +74,10 @@ def _check(rows: Sequence[Row], systems: Sequence[System], margin: float, level:
     if sum(system.role == "ceiling" for system in systems) > 1:
         raise BadComparison("there is more than one ceiling")
     keys = {row.key for row in rows}
+    bases = {system.name for system in systems if system.role == "base"}
     for system in systems:
+        if system.base is not None and system.base not in bases:
+            raise BadComparison(f"system {system.name!r} has the base {system.base!r}, which is not there")
         for key, score in system.scores.items():
             if key not in keys:
                 raise BadComparison(f"system {system.name!r} has a score for {key!r}, which is no record")
@@ -143,7 +146,7 @@ class _Comparing:
             (k, other)
             for k in self.candidates
             for other, system in enumerate(self.systems)
-            if system.role != "candidate" or other > k
+            if (other > k if system.role == "candidate" else _related(self.systems[k], system))
         ]
         if not pairs:
             return ()
@@ -244,6 +247,10 @@ class _Comparing:
             intervals=dict(zip(names, intervals, strict=True)),
             differences=differences,
         )
+
+
+def _related(candidate: System, system: System) -> bool:
+    return system.role == "ceiling" or candidate.base in (None, system.name)
 
 
 def _score(system: System, key: str) -> float:

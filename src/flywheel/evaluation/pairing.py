@@ -6,6 +6,7 @@ the row's own `name`. Samples are those of `results.json` (`results.results_docu
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,28 @@ class Evaluated:
     name: str
     role: Role
     entries: Sequence[Entry]
+    base: str | None = None
+    """As `System.base`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One score of one metric, out of a sample."""
+
+    metric: str
+    score: str
+    scale: tuple[float, float]
+
+    def scores(self, entry: Entry) -> Mapping[str, Any]:
+        return _mapping(_mapping(_mapping(entry.get("metrics")).get(self.metric)).get("scores"))
+
+    def of(self, entry: Entry) -> float | None:
+        """From 0 to 1; None where there is none on the scale."""
+        value = _mapping(self.scores(entry).get(self.score)).get("value")
+        least, most = self.scale
+        if not isinstance(value, int | float) or not least <= value <= most:
+            return None
+        return float((value - least) / (most - least))
 
 
 def pair(
@@ -40,72 +63,54 @@ def pair(
     """Rows and systems by one `score` of one `metric`, which lies on `scale` and is brought to 0 to 1.
 
     A record counts where its reference can be one and every evaluation asked it; one that was answered but
-    has no score, because a judge was silent, counts for none. An answer that never came is a score that is
-    missing. Raises BadComparison for a score that no sample has, and for one that is off the scale.
+    has no score, because a judge was silent or left the scale, counts for none. An answer that never came is
+    a score that is missing. Raises BadComparison for a score that no sample has.
     """
-    by_name = {
-        each.name: {_name(entry, at): entry for at, entry in enumerate(each.entries)} for each in evaluated
-    }
+    reading = _Reading(metric, score, scale)
+    by_name = {each.name: _by_record(each.entries) for each in evaluated}
     if evaluated and not any(
-        score in _scores(entry, metric) for entries in by_name.values() for entry in entries.values()
+        score in reading.scores(entry) for entries in by_name.values() for entry in entries.values()
     ):
         raise BadComparison(f"no sample has the score {score!r} of the metric {metric!r}")
     names = list(dict.fromkeys(name for entries in by_name.values() for name in entries))
-    rows = [_row(name, [entries.get(name) for entries in by_name.values()], metric, score) for name in names]
+    rows = [_row(name, [entries.get(name) for entries in by_name.values()], reading) for name in names]
     systems = [
         System(
             name=each.name,
             role=each.role,
-            scores={
-                name: _score(each.name, entry, metric, score, scale)
-                for name, entry in by_name[each.name].items()
-            },
+            scores={name: reading.of(entry) for name, entry in by_name[each.name].items()},
             failures={
                 name: str(entry["failure"])
                 for name, entry in by_name[each.name].items()
                 if entry.get("failure")
             },
+            base=each.base,
         )
         for each in evaluated
     ]
     return rows, systems
 
 
-def _row(name: str, entries: Sequence[Entry | None], metric: str, score: str) -> Row:
+def _row(name: str, entries: Sequence[Entry | None], reading: _Reading) -> Row:
     there = [entry for entry in entries if entry is not None]
-    item = there[0]["item"]
+    item = _mapping(there[0].get("item"))
     conversation = item.get("conversation")
     return Row(
         key=name,
         conversation=name if conversation is None else str(conversation),
         slices=slices_of(_mapping(item.get("request")), _expected_tools(item)),
-        bad_reference=_unusable(entries, there, metric, score),
+        bad_reference=_unusable(entries, there, reading),
     )
 
 
-def _unusable(entries: Sequence[Entry | None], there: Sequence[Entry], metric: str, score: str) -> str | None:
+def _unusable(entries: Sequence[Entry | None], there: Sequence[Entry], reading: _Reading) -> str | None:
     for entry in there:
         if entry.get("bad_reference"):
             return str(entry["bad_reference"])
     if len(there) < len(entries):
         return NOT_ASKED
-    unscored = any(_scores(entry, metric).get(score) is None and not entry.get("failure") for entry in there)
+    unscored = any(reading.of(entry) is None and not entry.get("failure") for entry in there)
     return NOT_SCORED if unscored else None
-
-
-def _score(system: str, entry: Entry, metric: str, score: str, scale: tuple[float, float]) -> float | None:
-    value = _scores(entry, metric).get(score)
-    if value is None:
-        return None
-    least, most = scale
-    if not least <= value <= most:
-        raise BadComparison(f"system {system!r} has a {score} of {value!r}, not {least:g} to {most:g}")
-    return float((value - least) / (most - least))
-
-
-def _scores(entry: Entry, metric: str) -> dict[str, float | None]:
-    found = _mapping(_mapping(_mapping(entry.get("metrics")).get(metric)).get("scores"))
-    return {name: _mapping(each).get("value") for name, each in found.items()}
 
 
 def _expected_tools(item: Mapping[str, Any]) -> Iterable[str]:
@@ -114,9 +119,16 @@ def _expected_tools(item: Mapping[str, Any]) -> Iterable[str]:
     return [call.name for call in calls_of(_mapping(_mapping(first).get("message"))) if call.name]
 
 
-def _name(entry: Entry, position: int) -> str:
-    name = _mapping(entry.get("item")).get("name")
-    return f"row {position}" if name is None else str(name)
+def _by_record(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """Samples by the name of their row, else by its place; a name that comes again gets a number."""
+    seen: Counter[str] = Counter()
+    found: dict[str, Entry] = {}
+    for place, entry in enumerate(entries):
+        name = _mapping(entry.get("item")).get("name")
+        key = f"row {place}" if name is None else str(name)
+        seen[key] += 1
+        found[key if seen[key] == 1 else f"{key}#{seen[key]}"] = entry
+    return found
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

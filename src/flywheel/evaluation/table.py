@@ -40,6 +40,8 @@ class System:
     scores: Mapping[str, float | None]
     failures: Mapping[str, str] = field(default_factory=dict)
     """The failure class of wrong answers, by record."""
+    base: str | None = None
+    """The base that a candidate was made from and is compared with; None compares it with every base."""
 
 
 @dataclass(frozen=True, slots=True)

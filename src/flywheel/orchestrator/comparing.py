@@ -41,8 +41,8 @@ def compared(run: Run, context: Context) -> Table | None:
     Raises NoSamples, BadComparison, and what the evaluator's client raises.
     """
     evaluated = [
-        Evaluated(name, role, _samples(evaluation.job_id or "", context))
-        for name, role, evaluation in _measured(run)
+        Evaluated(name, role, _samples(evaluation.job_id or "", context), base)
+        for name, role, evaluation, base in _measured(run)
     ]
     if all(each.role == "ceiling" for each in evaluated):
         return None
@@ -52,14 +52,17 @@ def compared(run: Run, context: Context) -> Table | None:
     return compare(rows, systems, margin=settings.margin, seed=_seed(run))
 
 
-def _measured(run: Run) -> Iterator[tuple[str, Role, Evaluation]]:
-    """Base models first: their requests are the records themselves, without examples."""
+def _measured(run: Run) -> Iterator[tuple[str, Role, Evaluation, str | None]]:
+    """Name, role, evaluation and base; base models first: their requests are the records themselves, without
+    examples.
+    """
     found = [(c, e) for c in run.candidates for e in c.evaluations if e.status == "completed"]
+    bases = {c.model_name: system_name(c, e) for c, e in found if e.eval_type == "base-eval"}
     for candidate, evaluation in sorted(found, key=lambda pair: pair[1].eval_type != "base-eval"):
-        role: Role = "base" if evaluation.eval_type == "base-eval" else "candidate"
-        yield system_name(candidate, evaluation), role, evaluation
+        name, base = system_name(candidate, evaluation), bases.get(candidate.model_name)
+        yield (name, "base", evaluation, None) if name == base else (name, "candidate", evaluation, base)
     if run.teacher is not None and run.teacher.status == "completed":
-        yield TEACHER, "ceiling", run.teacher
+        yield TEACHER, "ceiling", run.teacher, None
 
 
 def _samples(job_id: str, context: Context) -> list[Mapping[str, Any]]:
