@@ -212,6 +212,12 @@ class TestAfterAnImport:
         ]
         assert "support" in shell("stats").stdout
 
+    def test_stats_by_day(self, shell: Shell) -> None:
+        EmbeddedLogStore(shell.data / "records.sqlite").add([record(at=86_400.0), record(at=172_799.0)])
+        days = [{"day": "1970-01-02", "records": 2}, {"day": "2023-11-14", "records": 60}]
+        assert shell.json("stats", "--by-day") == days
+        assert "2023-11-14" in shell("stats", "--by-day").stdout
+
     def test_check(self, shell: Shell) -> None:
         told = shell.json("check", "-w", "support", "-c", "shop")
         assert told["records_in"] == 60

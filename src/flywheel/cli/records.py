@@ -129,9 +129,24 @@ def list_records(
 
 
 @app.command()
-def stats(data: DataDir = HERE, config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Count the records of each workload."""
-    found = _store(data, config).workloads()
+def stats(
+    by_day: Annotated[
+        bool, typer.Option("--by-day", help="Count the records of each day (UTC) instead.")
+    ] = False,
+    data: DataDir = HERE,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count the records of each workload, or of each day."""
+    store = _store(data, config)
+    if by_day:
+        days = [(_time(each.start)[:10], each.count) for each in store.histogram()]
+        if as_json:
+            print_json([{"day": day, "records": count} for day, count in days])
+        else:
+            out.print(table(["day (UTC)", "records"], days, right=1))
+        return
+    found = store.workloads()
     if as_json:
         print_json(
             [

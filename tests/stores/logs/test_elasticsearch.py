@@ -11,6 +11,7 @@ import socket
 import ssl
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,46 @@ class TestTheIndex:
     def test_what_was_added_by_one_store_is_seen_by_another_at_once(self, make_store: Make) -> None:
         make_store().add([tracking(1)])
         assert make_store().count() == 1
+
+    def test_many_make_it_at_once(self, make_store: Make) -> None:
+        stores = [make_store() for _ in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(lambda store: store.add(tracking(number) for number in range(20)), stores))
+        assert sum(each.new for each in told) == 20
+        assert {store.count() for store in stores} == {20}
+
+    def test_an_index_that_somebody_removed_is_empty_and_made_again(
+        self, make_store: Make, elasticsearch_url: str
+    ) -> None:
+        store = make_store()
+        store.add([tracking(1)])
+        httpx.delete(f"{elasticsearch_url}/{store._index}", timeout=20).raise_for_status()
+        assert (store.count(), list(store.query()), store.delete()) == (0, [], 0)
+        assert store.add([tracking(1, conversation="c")]).new == 1
+        assert store.count(conversation_id="c") == 1
+
+    def test_an_alias_of_several_indices_is_read_as_one(
+        self, make_store: Make, elasticsearch_url: str
+    ) -> None:
+        alias = f"{make_store()._index}-all"
+        old, new = make_store(index=f"{alias}-old"), make_store(index=f"{alias}-new")
+        old.add([tracking(1, conversation="c"), tracking(2)])
+        new.add([tracking(3)])
+        with httpx.Client(base_url=elasticsearch_url, timeout=20) as client:
+            try:
+                add = [
+                    {"add": {"index": f"{alias}-{name}", "alias": alias, "is_write_index": name == "new"}}
+                    for name in ("old", "new")
+                ]
+                client.post("/_aliases", json={"actions": add}).raise_for_status()
+                both = make_store(index=alias)
+                assert both.add([tracking(4)]).new == 1
+                assert [r.name for r in both.query()] == ["chat-4", "chat-3", "chat-2", "chat-1"]
+                assert (both.delete(conversation_id="c"), old.count(), new.count()) == (1, 1, 2)
+            finally:
+                for name in ("old", "new"):
+                    client.delete(f"/{alias}-{name}")
+                    client.delete(f"/_index_template/flywheel-{alias}-{name}")
 
     def test_without_the_right_to_refresh_reads_still_work(self, make_store: Make, front: Front) -> None:
         denied = error(403, "security_exception", "action [indices:admin/refresh] is unauthorized")

@@ -275,8 +275,12 @@ class ElasticsearchLogStore:
         """The layout, after making everything visible that was added; without the right to, it is soon."""
         layout = self._layout()
         if layout is not None:
-            with suppress(LogStoreDenied):
+            try:
                 self._client.call(lambda es: es.indices.refresh(index=self._index))
+            except LogStoreDenied:
+                pass
+            except IndexMissing:  # Somebody removed it.
+                self._known = layout = None
         return layout
 
     def _send(self, batch: list[_Line]) -> int:
