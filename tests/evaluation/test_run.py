@@ -64,6 +64,12 @@ def echo(body: Mapping[str, Any]) -> Reply:
     return Reply(calls=[("f", {"n": int(body["messages"][-1]["content"].split()[-1])})])
 
 
+def by_turns(body: Mapping[str, Any]) -> Reply:
+    """Right but for the first eight rows."""
+    number = int(body["messages"][-1]["content"].split()[-1])
+    return Reply(calls=[("f", {"n": number if number >= 8 else -1})])
+
+
 def by_question(
     replies: Mapping[str, Reply], otherwise: Callable[[Mapping[str, Any]], Reply]
 ) -> ScriptedChat:
@@ -80,6 +86,22 @@ def test_every_example_is_asked_once_and_scored() -> None:
     assert score["stats"]["confidence_interval"]["low"] == pytest.approx(0.8389, abs=1e-4)
     assert facts(records)["samples"] == {"total": 20, "answered": 20, "infrastructure_failures": 0}
     assert facts(records)["usage"]["completion_tokens"] == 160
+
+
+def test_rows_of_one_conversation_widen_the_interval() -> None:
+    told = [row | {"conversation": f"c{at // 4}"} for at, row in enumerate(rows(40))]
+    alone, _ = asked(ScriptedChat(by_turns), examples(rows(40)))
+    together, _ = asked(ScriptedChat(by_turns), examples(told))
+    apart, clustered = (
+        task_result([record_of("t", one) for one in scored], METRICS)["metrics"]["accuracy"]["scores"][
+            "function_name_and_args_accuracy"
+        ]
+        for scored in (alone, together)
+    )
+    assert apart["value"] == clustered["value"] == 0.8
+    free, wide = (each["stats"]["confidence_interval"] for each in (apart, clustered))
+    assert wide["high"] - wide["low"] > 1.5 * (free["high"] - free["low"])
+    assert (wide["clusters"], free["method"]) == (10, "wilson")
 
 
 def test_a_request_keeps_its_own_tools_and_choice_and_gets_none_otherwise() -> None:

@@ -49,12 +49,19 @@ def record_of(task: str, scored: Scored) -> Record:
 
 
 def task_result(records: Sequence[Record], metrics: Mapping[str, Metric]) -> dict[str, Any]:
-    """A task as NeMo's result has it: every metric with every score, also those that no sample has."""
+    """A task as NeMo's result has it: every metric with every score, also those that no sample has.
+
+    Where several rows say that they are of one `conversation`, intervals are wider for it.
+    """
+    conversations = [str(record["item"].get("conversation") or record["key"]) for record in records]
     return {
         "metrics": {
             name: {
                 "scores": {
-                    score: summary([record["scores"].get(name, {}).get(score) for record in records])
+                    score: summary(
+                        [record["scores"].get(name, {}).get(score) for record in records],
+                        conversations=conversations,
+                    )
                     for score in metric.score_names
                 }
             }
