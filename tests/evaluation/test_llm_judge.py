@@ -137,7 +137,7 @@ def test_a_busy_judge_is_asked_again() -> None:
             {"type": "llm-judge", "params": {"model": "j", "template": {"x": 1}}},
             "neither messages nor a prompt",
         ),
-        ({"type": "nope"}, "'nope' is none of em, f1, llm-judge"),
+        ({"type": "nope"}, "'nope' is none of bleu, em, f1, json-match, llm-judge"),
         ([], "none of"),
     ],
 )

@@ -19,14 +19,14 @@ from scipy.optimize import linear_sum_assignment
 
 from flywheel.evaluation.calls import ToolCall
 from flywheel.evaluation.failures import Failure
-from flywheel.evaluation.values import Accepted, Difference, Rules, Schema, accepted, differences
-
-_GRAVEST_FIRST = (
-    Failure.INVALID_JSON,
-    Failure.MISSING_ARGUMENT,
-    Failure.UNKNOWN_ARGUMENT,
-    Failure.WRONG_TYPE,
-    Failure.WRONG_VALUE,
+from flywheel.evaluation.values import (
+    Accepted,
+    Difference,
+    Rules,
+    Schema,
+    accepted,
+    differences,
+    gravest,
 )
 
 
@@ -233,7 +233,6 @@ def _failure(wanted: Counter[str], got: Counter[str], pairs: Sequence[Pair]) -> 
         return Failure.WRONG_FUNCTION if left_over else Failure.MISSING_CALL
     if left_over:
         return Failure.EXTRA_CALL
-    found = {difference.failure for pair in pairs for difference in pair.differences}
     if any(pair.expected is None or pair.predicted is None for pair in pairs):
         return Failure.WRONG_FUNCTION  # The right functions in the wrong order, where that counts.
-    return next((failure for failure in _GRAVEST_FIRST if failure in found), None)
+    return gravest(difference for pair in pairs for difference in pair.differences)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from flywheel.evaluation.calls import calls_of
-from flywheel.evaluation.metrics import Metric
+from flywheel.evaluation.metrics import Metric, Overall
 from flywheel.evaluation.sample import Scored
 from flywheel.evaluation.statistics import percentile, summary
 from flywheel.evaluation.tool_scores import breakdown
@@ -64,11 +64,21 @@ def task_result(records: Sequence[Record], metrics: Mapping[str, Metric]) -> dic
                     )
                     for score in metric.score_names
                 }
+                | _overall(records, name, metric)
             }
             for name, metric in metrics.items()
         },
         "data": facts(records),
     }
+
+
+def _overall(records: Sequence[Record], name: str, metric: Metric) -> dict[str, Any]:
+    """The scores that are no mean of the samples'."""
+    if not isinstance(metric, Overall):
+        return {}
+    details = [record["details"][name] for record in records if name in record["details"]]
+    stats = {"count": len(details), "nan_count": len(records) - len(details)}
+    return {score: {"value": value, "stats": stats} for score, value in metric.overall(details).items()}
 
 
 def facts(records: Sequence[Record]) -> dict[str, Any]:
@@ -85,7 +95,10 @@ def facts(records: Sequence[Record]) -> dict[str, Any]:
         "failures": _counts(record["failure"] for record in records),
         "bad_references": _counts(record["bad_reference"] for record in records),
         "breakdown": breakdown(
-            details for record in records for details in record.get("details", {}).values()
+            details
+            for record in records
+            for details in record.get("details", {}).values()
+            if "decision" in details
         ),
         "samples": {
             "total": len(records),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
@@ -26,6 +26,14 @@ Mode = Literal["exact", "normalized", "date", "numeric", "any", "alike", "set"]
 """How one argument is compared: `exact`; `normalized` (case, blanks and punctuation do not count); `date`
 (ISO 8601, in any of its forms); `numeric` (within a tolerance); `any` (free text that only has to be
 there); `alike` (by `Rules.alike`, such as a judge); `set` (an array whose order does not count)."""
+
+GRAVEST_FIRST = (
+    Failure.INVALID_JSON,
+    Failure.MISSING_ARGUMENT,
+    Failure.UNKNOWN_ARGUMENT,
+    Failure.WRONG_TYPE,
+    Failure.WRONG_VALUE,
+)
 
 _DEEPEST = 64
 _NOTHING: Schema = {}
@@ -89,6 +97,17 @@ def differences(
     if not isinstance(got, dict):
         return [Difference("", Failure.WRONG_TYPE)]
     return list(_members(expected, got, schema, _Way(rules, schema, tool)))
+
+
+def value_differences(expected: Any, got: Any, schema: Schema, rules: Rules) -> list[Difference]:
+    """How the JSON value `got`, which ought to fit `schema`, differs from the expected one."""
+    return list(_compare(expected, got, _resolved(schema, schema), _Way(rules, schema, "")))
+
+
+def gravest(found: Iterable[Difference]) -> Failure | None:
+    """The class of the gravest difference; None where there is none."""
+    classes = {difference.failure for difference in found}
+    return next((failure for failure in GRAVEST_FIRST if failure in classes), None)
 
 
 def accepted(arguments: Mapping[str, Any]) -> dict[str, Accepted]:

@@ -6,20 +6,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flywheel.evaluation.judge import Judge
-from flywheel.evaluation.metrics.base import BadMetric, Metric, Params
+from flywheel.evaluation.metrics.base import BadMetric, Metric, Overall, Params
+from flywheel.evaluation.metrics.bleu import Bleu
 from flywheel.evaluation.metrics.checks import number_check, string_check
+from flywheel.evaluation.metrics.json_match import JsonMatch
 from flywheel.evaluation.metrics.llm_judge import LlmJudge
+from flywheel.evaluation.metrics.rouge import Rouge
 from flywheel.evaluation.metrics.text_matcher import TextMatcher
 from flywheel.evaluation.metrics.text_metrics import TextMetric, exact_match, f1
 from flywheel.evaluation.metrics.tool_calling import ToolCalling
 
-__all__ = ["BadMetric", "Metric", "build_metric"]
+__all__ = ["BadMetric", "Metric", "Overall", "build_metric"]
 
 _METRICS: Mapping[str, Callable[[Params], Metric]] = {
     "tool-calling": ToolCalling,
     "text-matcher": TextMatcher,
     "string-check": string_check,
     "number-check": number_check,
+    "bleu": Bleu,
+    "rouge": Rouge,
+    "json-match": JsonMatch,
     "em": lambda params: TextMetric("em", exact_match, params),
     "f1": lambda params: TextMetric("f1", f1, params),
 }

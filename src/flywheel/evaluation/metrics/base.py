@@ -4,7 +4,7 @@ templates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -35,6 +35,15 @@ class Metric(Protocol):
     async def score(self, item: Mapping[str, Any], sample: Sample) -> Verdict:
         """Judge an answer. One that never came (`sample.missing`) is wrong, at the low end of every scale; a
         reference that cannot be one makes the sample count for nothing, whatever the answer."""
+        ...
+
+
+@runtime_checkable
+class Overall(Protocol):
+    """A metric with scores that only all samples together have, such as BLEU's of a corpus."""
+
+    def overall(self, details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """The scores by name, from the `details` of every verdict that has them; {} where none has."""
         ...
 
 
