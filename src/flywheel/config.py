@@ -362,7 +362,8 @@ class EvaluationConfig(Block):
     """Whether tool calls are judged in addition to being compared."""
     scoring: Literal["schema", "nemo"] = "schema"
     """What `function_name` and `function_name_and_args_accuracy` mean: the same call by its tool's schema, or
-    NVIDIA's published rule. Both are always measured by our evaluator; NVIDIA's knows its own only."""
+    NVIDIA's published rule. Both are always measured by our evaluator; NVIDIA's knows its own only. With
+    `nemo` a workload in words is measured by `similarity` alone, as NVIDIA's blueprint does."""
     call_rules: CallRules = CallRules()
     """When two tool calls are the same."""
     parallelism: int = Field(16, ge=1)

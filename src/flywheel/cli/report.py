@@ -137,6 +137,10 @@ _SHOWN = (
     "tool_calling_correctness",
     "call_decision_accuracy",
     "similarity",
+    "json_match",
+    "rouge_l",
+    "exact_match",
+    "f1",
 )
 """The others are in the JSON."""
 

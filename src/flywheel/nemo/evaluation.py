@@ -107,10 +107,19 @@ class EvaluationResult(_Wire):
 
 # What a run reads out of a result: (task, metric, score) on the wire -> the name in /api/jobs.
 _TOOL_ACCURACY: Final = (TOOL_TASK, "tool-calling-accuracy")
+_TEXT_TASKS: Final = (TEXT_TASK, TEXT_TASK_WITHOUT_JUDGE)
+_COMPANIONS: Final = {
+    ("json-match", "json_match"): "json_match",
+    ("json-match", "json_valid"): "json_valid",
+    ("rouge", "rouge_L_score"): "rouge_l",
+    ("exact-match", "em"): "exact_match",
+    ("f1", "f1"): "f1",
+}
 _RUN_SCORES: Final[Mapping[tuple[str, str, str], str]] = {
     (TOOL_TASK, "correctness", "rating"): "tool_calling_correctness",
     (TEXT_TASK, "llm-judge", "similarity"): "similarity",
     (TEXT_TASK_WITHOUT_JUDGE, "text-matcher", "similarity"): "similarity",
+    **{(task, *score): shown for task in _TEXT_TASKS for score, shown in _COMPANIONS.items()},
     (*_TOOL_ACCURACY, "call_decision_accuracy"): "call_decision_accuracy",
     (*_TOOL_ACCURACY, "call_f1"): "call_f1",
     (*_TOOL_ACCURACY, "argument_accuracy"): "argument_accuracy",
@@ -225,6 +234,7 @@ _REQUEST_TEMPLATE: Final[Mapping[str, str]] = {
 _EXPECTED_CALLS = "{{ item.response.choices[0].message.tool_calls | default([], true) | tojson }}"
 _TOOLS = "{{ item.request.tools | default([], true) | tojson }}"
 _ACCEPTABLE = "{{ item.metadata.acceptable | default(none) | tojson }}"
+_RESPONSE_FORMAT = "{{ item.request.response_format | default(none) | tojson }}"
 _EXPECTED_TEXT = "{{ item.response.choices[0].message.content | default('', true) }}"
 
 ModelRef = str | Mapping[str, Any]
@@ -281,15 +291,21 @@ def generic_job(
     temperature: float = 0.0,
     namespace: str | None = None,
     custom_fields: Mapping[str, Any] | None = None,
+    companions: bool = True,
+    rules: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The body that measures `model` on records whose teacher answers in words: `similarity`, 1 to 10.
 
-    Without a `judge` the task and the metric say so in their names: `text-matching`, `text-matcher`.
+    Without a `judge` the task and the metric say so in their names: `text-matching`, `text-matcher`. The
+    `companions` are cheap scores beside it, and `json-match` for requests that ask for JSON, compared by
+    `rules`; NVIDIA's evaluator does not know them all.
     """
+    beside = _companions(rules) if companions else {}
     params = _params(limit, parallelism, request_timeout, max_retries, max_tokens, temperature)
     if judge is not None:
         metric = _judge_metric(judge, _TEXT_JUDGE_SYSTEM, _TEXT_JUDGE_USER, "similarity")
-        return _job(TEXT_TASK, {"llm-judge": metric}, model, files_url, params, namespace, custom_fields)
+        metrics = {"llm-judge": metric} | beside
+        return _job(TEXT_TASK, metrics, model, files_url, params, namespace, custom_fields)
     matcher = {
         "type": "text-matcher",
         "params": {
@@ -298,8 +314,20 @@ def generic_job(
             "scale": list(SIMILARITY_SCALE),
         },
     }
-    metrics = {"text-matcher": matcher}
+    # What is wrong with JSON is said by the first: the matcher reads it as any text.
+    metrics = beside | {"text-matcher": matcher}
     return _job(TEXT_TASK_WITHOUT_JUDGE, metrics, model, files_url, params, namespace, custom_fields)
+
+
+def _companions(rules: Mapping[str, Any] | None) -> dict[str, Any]:
+    expected = {"ground_truth": _EXPECTED_TEXT}
+    json_params = {**expected, "response_format": _RESPONSE_FORMAT, "rules": dict(rules or {})}
+    return {
+        "json-match": {"type": "json-match", "params": json_params},
+        "rouge": {"type": "rouge", "params": expected},
+        "exact-match": {"type": "em", "params": expected},
+        "f1": {"type": "f1", "params": expected},
+    }
 
 
 def _judge_metric(judge: ModelRef, system: str, user: str, score: str) -> dict[str, Any]:

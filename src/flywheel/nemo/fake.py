@@ -35,6 +35,10 @@ _SCORE_NAMES = {
     "tool-calling": ("function_name_accuracy", "function_name_and_args_accuracy"),
     "llm-judge": ("rating", "similarity"),
     "text-matcher": ("rating", "similarity"),
+    "json-match": ("json_match", "json_valid"),
+    "rouge": ("rouge_L_score",),
+    "em": ("em",),
+    "f1": ("f1",),
 }
 SCORES: Mapping[str, float] = {"base-eval": 0.1, "icl-eval": 0.3, "customized-eval": 0.9}
 

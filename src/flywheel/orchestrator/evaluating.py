@@ -93,10 +93,11 @@ def _asked(
     job = found[-1] if found else None
     if job is None:
         settings = run.config.evaluation_config
+        rules = settings.call_rules.model_dump(mode="json")
         build = (
-            partial(tool_calling_job, rules=settings.call_rules.model_dump(mode="json"))
+            partial(tool_calling_job, rules=rules)
             if run.workload_type == "tool_calling"
-            else generic_job
+            else partial(generic_job, rules=rules, companions=settings.scoring == "schema")
         )
         body = build(
             model=target,

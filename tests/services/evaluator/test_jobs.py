@@ -26,6 +26,7 @@ from flywheel.stores.entities import Entities
 from services.evaluator.room import FILES_URL, finished, number_of, record, right, room_with, served_room_with
 
 JUDGE_KEY = "sk-very-secret"
+IN_WORDS = {"similarity": 10.0, "rouge_l": 1.0, "exact_match": 1.0, "f1": 1.0}
 SEEN = {"none": 18, "wrong_value": 1, "no_call_expected_call": 1}
 
 
@@ -93,13 +94,13 @@ def test_a_workload_in_words_with_and_without_a_judge(tmp_path: Path) -> None:
         finished(client, without.id)
         scores = run_scores(client.results(without.id))
         assert list(client.results(without.id).tasks) == ["text-matching"]
-        assert {name: score.value for name, score in scores.items()} == {"similarity": 10.0}
+        assert {name: score.value for name, score in scores.items()} == IN_WORDS
         endpoint = {"url": f"{room.model_url}/v1/chat/completions", "model_id": "judge", "api_key": JUDGE_KEY}
         body = generic_job(model="student", files_url=FILES_URL, judge={"api_endpoint": endpoint})
         judged = client.create_job(body)
         finished(client, judged.id)
         scores = run_scores(client.results(judged.id))
-        assert {name: score.value for name, score in scores.items()} == {"similarity": 10.0}
+        assert {name: score.value for name, score in scores.items()} == IN_WORDS
         assert list(client.results(judged.id).tasks) == ["llm-as-judge"]
 
 
