@@ -20,6 +20,7 @@ import httpx
 
 from flywheel import tracing
 from flywheel.errors import ChatBusy, ChatError, ChatRejected, ChatTimeout, ChatUnreachable, ChatUnreadable
+from flywheel.hidden import hide, scrub
 
 _DETAIL_LIMIT: Final = 2000
 _ROUTES: Final = ("/chat/completions", "/completions")
@@ -71,7 +72,7 @@ class ChatClient:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         self._timeout = timeout
-        self._secret = api_key
+        hide(api_key)
         self._http = httpx.AsyncClient(transport=transport, timeout=timeout, headers=headers, limits=limits)
 
     async def __aenter__(self) -> Self:
@@ -139,8 +140,7 @@ class ChatClient:
 
     def _refusal(self, url: str, model: str, response: httpx.Response) -> ChatError:
         """The error that a status means. Some servers repeat the key in it; it goes no further."""
-        text = response.text.replace(self._secret, "******") if self._secret else response.text
-        detail, status = text[:_DETAIL_LIMIT], response.status_code
+        detail, status = scrub(response.text)[:_DETAIL_LIMIT], response.status_code
         if status == 429 or status >= 500:
             return ChatBusy(url, model, detail, status, _retry_after(response.headers.get("retry-after")))
         return ChatRejected(url, model, detail, status)

@@ -32,6 +32,7 @@ from pydantic import (
 )
 
 from flywheel.errors import ConfigError
+from flywheel.hidden import hide
 
 ENV_PREFIX = "FLYWHEEL_"
 Model = typing.TypeVar("Model", bound=BaseModel)
@@ -70,6 +71,7 @@ def secret(variable: str | None, *, where: str, environment: Mapping[str, str] =
     value = environment.get(variable)
     if not value:
         raise ConfigError(f"{where}: the environment variable {variable} is not set")
+    hide(value)
     return value
 
 

@@ -39,12 +39,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from flywheel.hidden import scrub
+
 
 class FlywheelError(Exception):
     """The root. `status` is the HTTP status, `code` a stable word for programs."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
+
+    def __str__(self) -> str:
+        """Without any secret: a message may hold the words of a server, and those what it was sent."""
+        return scrub(super().__str__())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class UserError(FlywheelError):

@@ -29,10 +29,11 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import disable_progress_bars, get_session
+from huggingface_hub.utils import disable_progress_bars, get_session, get_token
 
 from flywheel import __version__, tracing
 from flywheel.errors import NotFound, UpstreamError, UserError
+from flywheel.hidden import hide
 
 RepoType = Literal["dataset", "model"]
 
@@ -50,6 +51,7 @@ _OFFLINE: Final = constants.is_offline_mode()
 constants.HF_HUB_OFFLINE = False
 constants.HF_HUB_DISABLE_XET = True  # The library's only switch for it besides the environment.
 disable_progress_bars()
+hide(get_token())
 
 
 class BadHubUrl(UserError):

@@ -1,7 +1,8 @@
 """Logging: one line for each change of state, with the run and the workload it belongs to.
 
 The standard library's logging, set up once by the command line. `log_context` puts fields on every line
-that is written inside it, in this thread or task; secrets never get here because errors never hold them.
+that is written inside it, in this thread or task. Known secrets are masked in every line, those of foreign
+errors' texts in a traceback among them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from flywheel.hidden import scrub
 
 _fields: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("log_fields", default=None)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -60,7 +63,7 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {k}={v}" for k, v in _extra(record).items())
         line = f"{_when(record)} {record.levelname.lower():7} {record.name}: {record.getMessage()}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return scrub(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
 class _Json(logging.Formatter):
@@ -74,4 +77,4 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return scrub(json.dumps(line, default=str, ensure_ascii=False))

@@ -7,9 +7,11 @@ OTEL_EXPORTER_OTLP_HEADERS.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -23,6 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from flywheel import __version__
 from flywheel.config import TelemetryConfig
 from flywheel.errors import FlywheelError
+from flywheel.hidden import hide
 from flywheel.tracing import Attributes, Kind, Span
 
 _EXPORT_S = 5.0
@@ -42,6 +45,8 @@ class OtlpTracer:
         )
         sampler = ParentBased(TraceIdRatioBased(config.sample_ratio))
         self._provider = TracerProvider(sampler=sampler, resource=resource, shutdown_on_exit=False)
+        for pair in os.environ.get("OTEL_EXPORTER_OTLP_HEADERS", "").split(","):
+            hide(unquote(pair.partition("=")[2]).strip())
         exporter = OTLPSpanExporter(f"{config.otlp_endpoint}/v1/traces", timeout=_EXPORT_S)
         self._provider.add_span_processor(
             BatchSpanProcessor(exporter, schedule_delay_millis=config.export_interval * 1000)

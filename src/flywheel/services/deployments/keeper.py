@@ -18,6 +18,7 @@ import httpx
 
 from flywheel import tracing
 from flywheel.errors import FlywheelError, StorageFull, Unavailable
+from flywheel.hidden import hide
 from flywheel.log import get_logger
 from flywheel.nemo.deployment import DeploymentState
 from flywheel.runtime import LaunchConflict, NotEnoughGpus, Runtime, Status
@@ -142,6 +143,7 @@ class Keeper:
         # Of the caller's choice only inside a container: out here they could make a program run other code.
         env = dict(nim.get("additional_envs") or {}) if engine.contained else {}
         if token := document.get("_hf_token"):
+            hide(token)
             env["HF_TOKEN"] = token
         wanted = Wanted(
             launch_name=self._id,

@@ -13,6 +13,7 @@ from typing import Any
 
 from flywheel import metrics, tracing
 from flywheel.errors import Conflict, NotFound, Unavailable, UserError
+from flywheel.hidden import hide
 from flywheel.hub import Hub, resolve_model
 from flywheel.log import get_logger
 from flywheel.nemo.conventions import Deleted, ListQuery, Page, check_name, new_id
@@ -161,6 +162,7 @@ class DeploymentService:
             if value and not _IMAGE.fullmatch(value):
                 raise NotDeployable(f"config.nim_deployment.{field}", f"{value!r} is no name of an image")
         deployment_id = new_id("deployment")
+        hide(body.hf_token)
         document = _common(body, deployment_id) | {
             "config": body.config if isinstance(body.config, str) else config,
             "models": [config["model"]],

@@ -1,0 +1,241 @@
+"""No secret of any server leaves by an error, a log line, a document, a page or a trace.
+
+Each server's door is tried against servers in a bad mood: away, speaking another protocol, without the right
+certificate, and refusing in words that repeat everything they were sent, headers and all. Every logger of the
+process is heard, at DEBUG. Then a whole `flywheel serve` and `flywheel doctor`, on such servers and on good
+ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import logging
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from elasticsearch_front import Answer, Request, error, front_of, make_certificates
+from flywheel import log, metrics
+from flywheel.config import CeleryWakeups, ElasticsearchRecords, LlmJudgeConfig, MongoRuns
+from flywheel.errors import FlywheelError
+from flywheel.orchestrator.broker import Broker
+from flywheel.orchestrator.judge import probed
+from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore
+from flywheel.stores.runs.mongo import MongoRunStore
+from flywheel.stores.runs.protocol import RunQuery
+from run_world import tool_record
+
+SECRETS = {
+    "ELASTIC_PASSWORD": "elastic-Pa55/w:rd",
+    "ELASTIC_KEY": "ZWxhc3RpYy1pZDplbGFzdGljLWtleQ==",
+    "MONGO_PASSWORD": "mongo-Pa55/w:rd",
+    "REDIS_PASSWORD": "redis-Pa55/w:rd",
+    "JUDGE_KEY": "sk-judge-0123456789abcdef",
+    "HF_TOKEN": "hf_0123456789abcdefABCDEF",
+}
+OTLP_KEY = "otlp-0123456789abcdef"
+
+
+def forms(secret: str) -> list[str]:
+    """The secret, and how it travels."""
+    users = ("elastic", "flywheel", "")
+    basic = [base64.b64encode(f"{user}:{secret}".encode()).decode() for user in users]
+    return [secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode(), *basic]
+
+
+def leaks(text: str) -> list[str]:
+    """Names of the secrets that can be read in the text."""
+    known = {**SECRETS, "OTLP": OTLP_KEY}
+    return [name for name, secret in known.items() if any(form in text for form in forms(secret))]
+
+
+@pytest.fixture
+def log_text() -> Iterator[io.StringIO]:
+    """What every logger of the process says, at DEBUG, as our log writes it."""
+    written = io.StringIO()
+    handlers = [logging.StreamHandler(written), logging.StreamHandler(written)]
+    for handler, formatter in zip(handlers, (log._Text(), log._Json()), strict=True):
+        handler.setFormatter(formatter)
+    root, ours = logging.getLogger(), logging.getLogger("flywheel")
+    before = root.level, ours.level, ours.propagate
+    root.setLevel(logging.DEBUG)
+    ours.setLevel(logging.DEBUG)
+    ours.propagate = True
+    root.handlers += handlers
+    yield written
+    root.handlers = [each for each in root.handlers if each not in handlers]
+    root.setLevel(before[0])
+    ours.setLevel(before[1])
+    ours.propagate = before[2]
+
+
+# Servers in a bad mood
+
+
+def repeating(status: int) -> Callable[[Request, object], Answer]:
+    """An answer that holds everything that was asked."""
+
+    def rule(request: Request, pass_on: object) -> Answer:
+        told = f"{request.method} {request.path} {request.headers} {request.body.decode(errors='replace')}"
+        answer = error(status, "some_exception", told)
+        body = {**answer.json, "detail": told, "message": told}
+        return Answer(status, json.dumps(body).encode(), answer.headers)
+
+    return rule
+
+
+class _Repeating(socketserver.BaseRequestHandler):
+    """Redis' own way: an unknown command is repeated with its arguments."""
+
+    def handle(self) -> None:
+        with suppress(OSError):
+            while data := self.request.recv(65536):
+                words = data.decode(errors="replace").replace("\r\n", " ")
+                self.request.sendall(f"-ERR unknown command, with args beginning with: {words}\r\n".encode())
+
+
+class _Nonsense(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        with suppress(OSError):
+            self.request.recv(65536)
+            self.request.sendall(b"\x00\xffwhat?\r\n\r\n")
+
+
+class _Tcp(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+
+@contextmanager
+def listening(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+    """The host and port of a server that talks like `handler`."""
+    with _Tcp(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join(10)
+
+
+@contextmanager
+def moody(mood: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """Scheme's end ("" or "s") and address of a server in this mood."""
+    if mood == "away":
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        yield "", f"127.0.0.1:{port}"
+    elif mood == "no TLS":
+        with listening(_Nonsense) as address:
+            yield "s", address
+    elif mood == "untrusted":
+        _, tls = make_certificates(folder)
+        with front_of("http://127.0.0.1:9", tls) as front:
+            yield "s", front.url.partition("://")[2]
+    elif mood == "nonsense":
+        with listening(_Nonsense) as address:
+            yield "", address
+    elif mood == "redis repeats":
+        with listening(_Repeating) as address:
+            yield "", address
+    else:
+        with front_of("http://127.0.0.1:9") as front:
+            front.rule = repeating(int(mood))
+            yield "", front.url.partition("://")[2]
+
+
+# Doors, each as a user of it: what it is asked for, and what is closed in the end
+
+
+def elastic_key(end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
+    return _elastic({"api_key_env": "ELASTIC_KEY"}, end, address)
+
+
+def elastic_password(end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
+    return _elastic({"username": "elastic", "password_env": "ELASTIC_PASSWORD"}, end, address)
+
+
+def _elastic(how: dict[str, str], end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
+    fields = {"type": "elasticsearch", "url": f"http{end}://{address}", "request_timeout": 5, **how}
+    store = ElasticsearchLogStore(
+        ElasticsearchRecords.model_validate(fields), environment=SECRETS, pause=lambda seconds: None
+    )
+    acts = [
+        lambda: store.check(thorough=True),
+        store.count,
+        store.workloads,
+        lambda: list(store.query()),
+        lambda: store.add([tool_record(1)]),
+        store.delete,
+    ]
+    return store, acts
+
+
+def mongo(end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
+    config = MongoRuns(
+        type="mongo",
+        url=f"mongodb://{address}/{'?tls=true' if end else ''}",
+        username="flywheel",
+        password_env="MONGO_PASSWORD",
+        request_timeout=1,
+    )
+    store = MongoRunStore(config, environment=SECRETS)
+    return store, [
+        lambda: store.check(thorough=True),
+        lambda: store.list(RunQuery()),
+        lambda: store.load("a" * 24),
+    ]
+
+
+def redis(end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
+    config = CeleryWakeups(
+        type="celery", broker_url=f"redis{end}://{address}/0", password_env="REDIS_PASSWORD"
+    )
+    broker = Broker(config, environment=SECRETS)
+    return broker, [
+        lambda: broker.check(thorough=True),
+        lambda: broker.leave_trace("worker"),
+        lambda: broker.present("beat"),
+    ]
+
+
+def judge(end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
+    config = LlmJudgeConfig(
+        model_name="judge", url=f"http{end}://{address}/v1/chat/completions", api_key_env="JUDGE_KEY"
+    )
+    return config, [lambda: probed(config, SECRETS)]
+
+
+HTTP_MOODS = ["away", "no TLS", "untrusted", "nonsense", "400", "401", "403", "500"]
+CASES = [
+    *((door, mood) for door in (elastic_key, elastic_password, judge) for mood in HTTP_MOODS),
+    *((mongo, mood) for mood in ("away", "no TLS", "untrusted", "nonsense")),
+    *((redis, mood) for mood in ("away", "no TLS", "untrusted", "nonsense", "redis repeats")),
+]
+
+
+@pytest.mark.parametrize(("door", "mood"), CASES, ids=lambda each: getattr(each, "__name__", each))
+def test_no_door_tells_its_secret_however_it_fails(
+    door: Callable[[str, str], Any], mood: str, tmp_path: Path, log_text: io.StringIO
+) -> None:
+    told: list[str] = []
+    with moody(mood, tmp_path) as (end, address):
+        store, acts = door(end, address)
+        told.append(f"{store!r} {getattr(store, '__dict__', '')}")
+        for act in acts:
+            with pytest.raises(FlywheelError) as caught:
+                act()
+            told.append(f"{caught.value} {caught.value!r} {vars(caught.value)}")
+            log.get_logger("flywheel.test").error("it failed", exc_info=caught.value)
+        if hasattr(store, "close"):
+            store.close()
+    assert "it failed" in log_text.getvalue()
+    assert leaks("\n".join([*told, log_text.getvalue(), metrics.page().decode()])) == []
