@@ -12,27 +12,41 @@ import base64
 import io
 import json
 import logging
+import os
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
+import httpx
 import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
 
+from collector import collecting
 from elasticsearch_front import Answer, Request, error, front_of, make_certificates
-from flywheel import log, metrics
-from flywheel.config import CeleryWakeups, ElasticsearchRecords, LlmJudgeConfig, MongoRuns
+from flywheel import log, metrics, tracing
+from flywheel.config import CeleryWakeups, ElasticsearchRecords, LlmJudgeConfig, MongoRuns, TelemetryConfig
 from flywheel.errors import FlywheelError
+from flywheel.nemo.fake import FakeNemo
 from flywheel.orchestrator.broker import Broker
 from flywheel.orchestrator.judge import probed
+from flywheel.orchestrator.router import router as jobs_router
 from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore
 from flywheel.stores.runs.mongo import MongoRunStore
 from flywheel.stores.runs.protocol import RunQuery
-from run_world import tool_record
+from flywheel.web import make_app
+from run_world import make_records, make_world, settings, tool_record
+from servers import testbed as start_server
 
 SECRETS = {
     "ELASTIC_PASSWORD": "elastic-Pa55/w:rd",
@@ -191,7 +205,6 @@ def mongo(end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
     return store, [
         lambda: store.check(thorough=True),
         lambda: store.list(RunQuery()),
-        lambda: store.load("a" * 24),
     ]
 
 
@@ -239,3 +252,171 @@ def test_no_door_tells_its_secret_however_it_fails(
             store.close()
     assert "it failed" in log_text.getvalue()
     assert leaks("\n".join([*told, log_text.getvalue(), metrics.page().decode()])) == []
+
+
+# The good path, on real servers
+
+
+def test_servers_that_are_well_hear_their_secret_and_nobody_else(
+    elasticsearch_url: str, tmp_path: Path, log_text: io.StringIO
+) -> None:
+    ca, tls = make_certificates(tmp_path)
+    told: list[str] = []
+    with front_of(elasticsearch_url, tls) as front, start_server("redis") as facts:
+        config = ElasticsearchRecords(
+            type="elasticsearch",
+            url=front.url,
+            ca_file=ca,
+            username="elastic",
+            password_env="ELASTIC_PASSWORD",
+            index=f"secrets-{uuid4().hex[:8]}",
+        )
+        store = ElasticsearchLogStore(config, environment=SECRETS)
+        store.add([tool_record(number) for number in range(3)])
+        assert store.count() == 3
+        told += [str(finding) for finding in store.check(thorough=True)]
+        httpx.delete(f"{elasticsearch_url}/{config.index}", timeout=20)
+        store.close()
+        assert {leaks(request.headers["authorization"])[0] for request in front.requests} == {
+            "ELASTIC_PASSWORD"
+        }
+
+        with Redis.from_url(facts["url"]) as server:
+            server.config_set("requirepass", SECRETS["REDIS_PASSWORD"])
+        wakeups = CeleryWakeups(type="celery", broker_url=facts["url"], password_env="REDIS_PASSWORD")
+        broker = Broker(wakeups, environment=SECRETS)
+        broker.leave_trace("worker")
+        told += [str(finding) for finding in broker.check(thorough=True)]
+        broker.close()
+    assert leaks("\n".join([*told, log_text.getvalue()])) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(200, "completed"), (401, "failed"), (400, "failed"), (403, "failed")]
+)
+def test_a_run_keeps_no_key_of_its_judge(
+    status: int, outcome: str, tmp_path: Path, log_text: io.StringIO
+) -> None:
+    def answers(request: Request, pass_on: object) -> Answer:
+        message = {"role": "assistant", "content": "hello"}
+        body = {"id": "1", "object": "chat.completion", "choices": [{"index": 0, "message": message}]}
+        return Answer(200, json.dumps(body).encode())
+
+    with front_of("http://127.0.0.1:9") as front, collecting() as collector:
+        front.rule = answers if status == 200 else repeating(status)
+        tracing.start(TelemetryConfig(otlp_endpoint=collector.url), "test")
+        judge = LlmJudgeConfig(
+            model_name="judge", url=f"{front.url}/v1/chat/completions", api_key_env="JUDGE_KEY"
+        )
+        nemo = FakeNemo()
+        using = settings().model_copy(update={"llm_judge_config": judge})
+        world = make_world(tmp_path, make_records(tmp_path), nemo, using)
+        world.context = replace(world.context, environment=SECRETS)
+        http = TestClient(make_app("api", "problem", [jobs_router(world.context, lambda run_id: None)]))
+        body = {"workload_id": "tool_router", "client_id": "support-app"}
+        run_id = http.post("/api/jobs", json=body).json()["id"]
+        run = world.finish(run_id)
+        shown = [http.get(path).text for path in ("/api/jobs", f"/api/jobs/{run_id}")]
+        world.close()
+        tracing.stop()
+        assert front.requests[0].headers["authorization"] == f"Bearer {SECRETS['JUDGE_KEY']}"
+    assert run.status == outcome
+    assert (outcome == "completed") == (
+        SECRETS["JUDGE_KEY"] in str(nemo.evaluations)
+    )  # The evaluator asks it.
+    assert "flywheel.run_id" in str(collector.raw)
+    assert leaks("\n".join([run.model_dump_json(), *shown, str(collector.raw), log_text.getvalue()])) == []
+
+
+# The whole program
+
+
+def test_the_doctor_and_the_server_on_servers_that_repeat_everything(tmp_path: Path) -> None:
+    with (
+        front_of("http://127.0.0.1:9") as front,
+        listening(_Repeating) as redis_address,
+        listening(_Nonsense) as mongo_address,
+        collecting() as collector,
+    ):
+        front.rule = repeating(403)
+        config = {
+            "logging_config": {"level": "DEBUG"},
+            "records": {"type": "elasticsearch", "url": front.url, "api_key_env": "ELASTIC_KEY"},
+            "llm_judge_config": {"model_name": "j", "url": f"{front.url}/v1", "api_key_env": "JUDGE_KEY"},
+            "nims": [{"model_name": "org/model", "context_length": 2048}],
+            "telemetry": {"otlp_endpoint": collector.url, "export_interval": 0.1},
+        }
+        servers = {
+            "runs": {
+                "type": "mongo",
+                "url": f"mongodb://{mongo_address}",
+                "username": "flywheel",
+                "password_env": "MONGO_PASSWORD",
+                "request_timeout": 1,
+            },
+            "wakeups": {
+                "type": "celery",
+                "broker_url": f"redis://{redis_address}/0",
+                "password_env": "REDIS_PASSWORD",
+            },
+        }
+        (tmp_path / "doctor.yaml").write_text(json.dumps({**config, **servers}), "utf-8")
+        (tmp_path / "serve.yaml").write_text(json.dumps(config), "utf-8")
+        environment = {
+            **os.environ,
+            **SECRETS,
+            "HF_ENDPOINT": front.url,
+            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{OTLP_KEY}",
+        }
+        told = [_doctor(tmp_path, environment), *_serve(tmp_path, environment)]
+        heard = {name for request in front.requests for name in leaks(str(request.headers))}
+    assert heard == {"ELASTIC_KEY", "JUDGE_KEY", "HF_TOKEN"}
+    assert "flywheel.role" in str(collector.raw)
+    assert leaks("\n".join([*told, str(collector.raw)])) == []
+
+
+def _doctor(folder: Path, environment: dict[str, str]) -> str:
+    command = ["doctor", "--data", str(folder / "data"), "--config", str(folder / "doctor.yaml"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "flywheel", *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    found = {finding["check"]: finding for finding in json.loads(done.stdout)}
+    assert found["configuration"]["ok"], found["configuration"]
+    for check in ("records", "runs", "redis", "judge j", "candidate org/model"):
+        assert not found[check]["ok"], found[check]
+    return done.stdout + done.stderr
+
+
+def _serve(folder: Path, environment: dict[str, str]) -> list[str]:
+    """Everything that the server says, in its log and to whoever asks."""
+    data, output = folder / "data", folder / "serve.log"
+    command = ["serve", "--data", str(data), "--config", str(folder / "serve.yaml"), "--port", "0"]
+    with output.open("wb") as log_file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flywheel", *command], env=environment, stdout=log_file, stderr=log_file
+        )
+    told: list[str] = []
+    try:
+        end = time.monotonic() + 60
+        while not (data / "serve.json").exists():
+            assert process.poll() is None, output.read_text()
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        api = json.loads((data / "serve.json").read_text())["api"]
+        with httpx.Client(base_url=api, timeout=60) as http:
+            for path in ("/api/health", "/health/ready", "/api/workloads", "/api/jobs", "/metrics"):
+                told.append(http.get(path).text)
+            body = {"workload_id": "w", "client_id": "c"}
+            told.append(http.post("/api/jobs", json=body).text)
+            override = {**body, "llm_judge_config": {"api_key": SECRETS["JUDGE_KEY"]}}
+            told.append(http.post("/api/jobs", json=override).text)
+        assert "403" in told[1] or "lacks a right" in told[1]
+    finally:
+        process.terminate()
+        process.wait(30)
+    return [*told, output.read_text()]

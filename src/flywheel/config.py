@@ -42,18 +42,24 @@ def _address(*schemes: str) -> Callable[[str], str]:
     def check(value: str) -> str:
         if not value.startswith(tuple(f"{scheme}://" for scheme in schemes)):
             raise ValueError(f"must start with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-        if "@" in value.partition("://")[2].partition("/")[0]:
-            raise SecretInAddress
-        return value.rstrip("/")
+        return _without_secret(value).rstrip("/")
 
     return check
+
+
+def _without_secret(address: str) -> str:
+    if "@" in address.partition("://")[2].partition("/")[0]:
+        raise SecretInAddress
+    return address
 
 
 class SecretInAddress(ValueError):
     """The value must not be repeated in a message."""
 
     def __init__(self) -> None:
-        super().__init__("must not hold a user or a password; name them in username and password_env")
+        super().__init__(
+            "must not hold a user or a password, because addresses are shown; see the settings beside it"
+        )
 
 
 Address = Annotated[str, AfterValidator(_address("http", "https"))]
@@ -90,36 +96,22 @@ class Block(BaseModel):
 class NmpConfig(Block):
     """Where the NeMo services are: ours, or NVIDIA's. Left out, they are what `flywheel serve` opens."""
 
-    nemo_base_url: str | None = None
+    nemo_base_url: Address | None = None
     """Address of entity store, customizer, evaluator and deployments, such as http://nemo.test."""
-    customizer_base_url: str | None = None
+    customizer_base_url: Address | None = None
     """Address of the customizer alone, where each service has its own; null: `nemo_base_url`."""
-    evaluator_base_url: str | None = None
+    evaluator_base_url: Address | None = None
     """Address of the evaluator alone; null: `nemo_base_url`."""
-    deployments_base_url: str | None = None
+    deployments_base_url: Address | None = None
     """Address of the deployment manager alone; null: `nemo_base_url`."""
-    nim_base_url: str | None = None
+    nim_base_url: Address | None = None
     """Address of the model proxy. Never the same as `nemo_base_url`: both own GET /v1/models."""
-    datastore_base_url: str | None = None
+    datastore_base_url: Address | None = None
     """Address of the data store; the hub protocol lies under its /v1/hf."""
     nmp_namespace: str = Field("dfwbp", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")
     """Namespace of everything that runs create. The blueprint's file says dfwbp."""
     nim_parallelism: int = Field(1, ge=1)
     """How many candidates may be deployed at once, over all runs. One suits a laptop and a single GPU."""
-
-    @field_validator(
-        "nemo_base_url",
-        "customizer_base_url",
-        "evaluator_base_url",
-        "deployments_base_url",
-        "nim_base_url",
-        "datastore_base_url",
-    )
-    @classmethod
-    def _no_trailing_slash(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        return value.rstrip("/") if value else value
 
 
 class LoggingConfig(Block):
@@ -218,7 +210,7 @@ class LlmJudgeConfig(Block):
     """`remote`: an OpenAI-compatible address; `local`: a candidate-like deployment of its own."""
     model_name: str | None = Field(None, validation_alias=AliasChoices("model_name", "model_id"))
     """Name of the judge model."""
-    url: str | None = None
+    url: Annotated[str, AfterValidator(_without_secret)] | None = None
     """Full address of its chat completions: https://…/v1/chat/completions."""
     api_key_env: str | None = None
     """Name of the environment variable that holds the key. The key itself is never written anywhere."""
