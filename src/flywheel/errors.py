@@ -11,6 +11,7 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
     │   ├── BadEntity                422  a change that would leave no entity
     │   ├── BadHubUrl                422  no hf:// URL
     │   ├── RunNotStorable           422  a run that its store does not take
+    │   ├── RecordRefused            422  a record that its store does not take
     │   └── BadPath, BadUpload       400  the datastore's hub: a path, a commit or a large file
     ├── NotFound                     404  there is no such thing
     │   ├── EntityNotFound                an entity of the NeMo services
@@ -23,9 +24,11 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
     │   └── StaleParent              412  somebody else committed first
     ├── Unavailable                  503  not now: starting, full, busy
     │   ├── RunStoreAway                  the server of the runs cannot be reached
+    │   ├── LogStoreUnreachable, LogStoreOverloaded, LogStoreBusy   the records', the same, or too much to do
     │   └── StorageFull              507  the disk took no more; nothing was half-written
     └── UpstreamError                502  a server that we called failed or answered nonsense
         ├── RunStoreFailed           502  the server of the runs refused
+        ├── LogStoreDenied, LogStoreRefused   the server of the records refused
         ├── HubError                 502  a hub failed or could not be reached
         └── ChatError                502  a model behind the OpenAI protocol gave no answer
             ├── ChatUnreachable           no connection

@@ -21,11 +21,15 @@ import pytest
 
 import servers
 from elasticsearch_front import Answer, Front, PassOn, Request, error, front_of, make_certificates, says
-from flywheel.config import ElasticsearchRecords, parse
+from flywheel.config import DataSplitConfig, ElasticsearchRecords, parse
+from flywheel.curation import curate
+from flywheel.curation.curate import dataset_id
 from flywheel.errors import ConfigError, FlywheelError, StorageFull
 from flywheel.models import Record, Workload
+from flywheel.orchestrator.trouble import passing
 from flywheel.stores.logs import (
     Added,
+    EmbeddedLogStore,
     LogStoreDenied,
     LogStoreOverloaded,
     LogStoreRefused,
@@ -33,7 +37,7 @@ from flywheel.stores.logs import (
     RecordRefused,
 )
 from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore
-from traffic import SHOP, record, tracking
+from traffic import SHOP, answer, record, tracking
 
 Make = Callable[..., ElasticsearchLogStore]
 SECRET = "c2VjcmV0LWlkOnNlY3JldC1rZXk="
@@ -99,6 +103,23 @@ class TestTheIndex:
     def test_what_was_added_by_one_store_is_seen_by_another_at_once(self, make_store: Make) -> None:
         make_store().add([tracking(1)])
         assert make_store().count() == 1
+
+    @pytest.mark.parametrize("limit", [None, 150])
+    def test_the_same_data_set_comes_out_as_of_the_embedded_store(
+        self, make_store: Make, tmp_path: Path, limit: int | None
+    ) -> None:
+        log = [
+            tracking(number, at=1e9 + number // 100, conversation=f"c{number % 90}") for number in range(300)
+        ]
+        log += [
+            record("again", answer(f"{number % 3}"), at=1e9 + 1.0, id_=f"a{number}") for number in range(9)
+        ]
+        split = DataSplitConfig(eval_size=20, limit=limit)
+        made = []
+        for store in (make_store(shards=3), EmbeddedLogStore(tmp_path / "r")):
+            store.add(log)
+            made.append(dataset_id(curate(store.query(SHOP), workload=SHOP, split=split)))
+        assert made[0] == made[1]
 
     def test_many_make_it_at_once(self, make_store: Make) -> None:
         stores = [make_store() for _ in range(8)]
@@ -386,6 +407,18 @@ class TestGoneAndBack:
             store = make_store(url=f"http://127.0.0.1:{silent.getsockname()[1]}", request_timeout=0.1)
             with pytest.raises(LogStoreUnreachable, match=r"no answer within 0\.1 seconds"):
                 store.count()
+
+    @pytest.mark.parametrize(
+        ("status", "passes"),
+        [(400, False), (401, False), (403, False), (429, True), (500, True), (503, True)],
+    )
+    def test_a_run_waits_for_what_passes_by_itself_only(
+        self, make_store: Make, front: Front, status: int, passes: bool
+    ) -> None:
+        front.rule = lambda request, pass_on: error(status, "odd_exception", "odd")
+        with pytest.raises(FlywheelError) as raised:
+            make_store(url=front.url).count()
+        assert passing(raised.value) is passes
 
     @pytest.mark.parametrize(
         ("body", "kind", "told"),

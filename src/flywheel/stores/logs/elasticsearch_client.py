@@ -100,7 +100,6 @@ class ElasticsearchClient:
             },
             request_timeout=config.request_timeout,
             max_retries=0,
-            http_compress=config.url.startswith("https://"),
         )
 
     def call(self, work: Callable[[Elasticsearch], Any], *, patient: bool = False) -> dict[str, Any]:
@@ -171,7 +170,9 @@ class ElasticsearchClient:
         if status == 413:
             return TooLarge(self.address, "the request is too large for it")
         detail = ": ".join(part for part in (f"answered {status}", kind, reason) if part)
-        return (LogStoreOverloaded if status in _BUSY else LogStoreRefused)(self.address, detail)
+        if status in _BUSY:
+            return LogStoreOverloaded(self.address, detail)
+        return LogStoreRefused(self.address, detail, status)
 
 
 def said(body: Any) -> tuple[str, str]:

@@ -65,6 +65,7 @@ class LogStoreDenied(UpstreamError):
     """The server at `address` does not let us: credentials, rights, or a block on the index."""
 
     code = "log_store_denied"
+    http_status = 403  # Asking again does not help; see `flywheel.orchestrator.trouble`.
 
     def __init__(self, address: str, reason: str) -> None:
         self.address = address
@@ -72,12 +73,15 @@ class LogStoreDenied(UpstreamError):
 
 
 class LogStoreRefused(UpstreamError):
-    """The server at `address` answered, but not as an Elasticsearch that can keep records."""
+    """The server at `address` answered, but not as an Elasticsearch that can keep records.
+
+    `http_status` is the server's; below 500 the same call will fail again.
+    """
 
     code = "log_store_refused"
 
-    def __init__(self, address: str, reason: str) -> None:
-        self.address = address
+    def __init__(self, address: str, reason: str, http_status: int = 400) -> None:
+        self.address, self.http_status = address, http_status
         super().__init__(f"the records' Elasticsearch at {address}: {reason}")
 
 
