@@ -269,6 +269,22 @@ def test_an_evicted_job_goes_on_from_its_checkpoint(world: World) -> None:
     assert done(world) == "0123"
 
 
+def test_a_job_that_a_kubelet_ended_without_a_word_of_disruption_says_that_it_was_taken(world: World) -> None:
+    runtime = world.life()
+    runtime.launch(world.spec(STEPS))
+    until(lambda: done(world) == "01")
+
+    world.lever("evict")
+    status = runtime.wait("one", 30)
+    assert (status.state, status.taken) == ("failed", True)
+    assert status.cause == "Evicted: The node was low on resource: memory."
+
+    (world.data / "work/go").touch()
+    assert runtime.launch(world.spec(STEPS)).started
+    assert runtime.wait("one", 30).state == "succeeded"
+    assert done(world) == "0123"
+
+
 def test_a_pod_that_the_cluster_takes_is_a_new_life_of_its_server(world: World) -> None:
     runtime = world.life()
     handle = runtime.launch(world.server())

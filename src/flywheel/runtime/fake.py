@@ -23,15 +23,16 @@ class FakeProgram:
         self._ended = threading.Event()
         self._code: int | None = None
         self._cause: str | None = None
+        self._taken = False
 
     def print(self, line: str) -> None:
         """Write a line to the program's log."""
         self.lines.append(line)
 
-    def exit(self, code: int = 0, cause: str | None = None) -> None:
-        """End the program; ending it twice changes nothing."""
+    def exit(self, code: int = 0, cause: str | None = None, *, taken: bool = False) -> None:
+        """End the program, as its place is `taken` where that is said; ending it twice changes nothing."""
         if not self._ended.is_set():
-            self._code, self._cause = code, cause
+            self._code, self._cause, self._taken = code, cause, taken
             self._ended.set()
 
     def wait(self, timeout_s: float) -> None:
@@ -43,7 +44,8 @@ class FakeProgram:
             return Status(state="running")
         if self._code == 0:
             return Status(state="succeeded", exit_code=0)
-        return Status(state="failed", exit_code=self._code, cause=self._cause or f"exit code {self._code}")
+        cause = self._cause or f"exit code {self._code}"
+        return Status(state="failed", exit_code=self._code, cause=cause, taken=self._taken)
 
 
 Script = Callable[[FakeProgram], None]

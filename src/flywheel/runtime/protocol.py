@@ -84,12 +84,14 @@ class Status(BaseModel, frozen=True):
     """Where a program stands. `cause` says why it failed, or what it waits for, in words for people.
 
     `life` changes whenever the runtime itself had to start the program again, on another machine say.
+    `taken`: it did not fail by itself, its place was taken away; starting it again is worth a try.
     """
 
     state: State
     exit_code: int | None = None
     cause: str | None = None
     life: str | None = None
+    taken: bool = False
 
     @property
     def ended(self) -> bool:

@@ -16,6 +16,7 @@ from flywheel.errors import UpstreamError
 from flywheel.nemo.conventions import ListQuery
 from flywheel.nemo.customization import CustomizationJob, CustomizationStatus, JobBody
 from flywheel.runtime import LaunchSpec
+from flywheel.runtime.fake import FakeRuntime
 from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.customizer import CustomizerService
 from flywheel.services.customizer.catalog import UnknownReference
@@ -480,3 +481,26 @@ def test_an_adapter_that_is_not_what_training_recorded_is_not_uploaded(
 
     assert "is not what its recorded sha256 says" in str(wait_for(service, job.id, "failed").reason)
     assert hub.uploads == 0
+
+
+def test_a_training_whose_place_is_taken_is_started_again_and_not_for_ever(start: Start) -> None:
+    runtime = FakeRuntime(lambda program: program.exit(137, "Evicted: low on memory", taken=True))
+    service = start(runtime)
+
+    job = create(service)
+
+    failed = wait_for(service, job.id, "failed")
+    assert "Evicted: low on memory" in str(failed.reason)
+    assert len(runtime.launched) == 5
+    assert "TrainingJobTaken" in [entry.message for entry in failed.status_logs]
+
+
+def test_what_an_earlier_life_left_in_a_cluster_and_nobody_wants_is_ended(start: Start) -> None:
+    runtime = FakeRuntime(lambda program: None)
+    for name, service in (("cust-1", "customizer"), ("other", "deployments")):
+        labels = {"service": service}
+        runtime.launch(LaunchSpec(name=name, kind="job", command=("x",), workdir=Path(), labels=labels))
+
+    start(runtime)
+
+    assert runtime.names({}) == ["other"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from flywheel.nemo.conventions import BadName, ListQuery
 from flywheel.nemo.deployment import ModelDeployment
 from flywheel.nemo.deployment import ModelDeploymentBody as Body
+from flywheel.runtime import Status
 from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.deployments import DeploymentService
 from flywheel.services.deployments.service import (
@@ -344,3 +346,54 @@ def engines(tmp_path: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return living
+
+
+# A runtime that moves its programs about, as a cluster does
+
+
+class Crowded(ProcessRuntime):
+    """Has no place until `free` is set; then `life` says which start of the program this is."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.free, self.life = threading.Event(), "1"
+
+    def wait(self, name: str, timeout_s: float) -> Status:
+        if not self.free.is_set():
+            return Status(state="pending", cause="Unschedulable: 0/3 nodes have 1 nvidia.com/gpu free")
+        return super().wait(name, timeout_s).model_copy(update={"life": self.life})
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Iterator[Crowded]:
+    runtime = Crowded(tmp_path / "runtime-2")
+    yield runtime
+    runtime.close()
+
+
+def test_what_waits_for_a_place_says_so_and_is_not_listed(start: Start, crowded: Crowded) -> None:
+    service = start(crowded)
+    service.deploy(body())
+
+    until(lambda: "0/3 nodes have 1 nvidia.com/gpu free" in str(found(service).status_details.description))
+    assert found(service).status == "pending"
+    assert names(service) == []
+
+    crowded.free.set()
+    wait_for(service, "ready")
+
+
+def test_an_engine_that_was_started_elsewhere_is_given_its_adapters_again(
+    start: Start, crowded: Crowded, control: Control, upload: Callable[..., str]
+) -> None:
+    crowded.free.set()
+    service = start(crowded)
+    service.deploy(body())
+    upload()
+    until(lambda: ADAPTER in names(service))
+
+    crowded.life = "2"
+
+    until(lambda: len(control.lines("loaded")) == 2)
+    until(lambda: ADAPTER in names(service))
+    assert len(control.lines("starts")) == 1

@@ -134,10 +134,12 @@ def _end_of(pod: V1Pod) -> Status | None:
     main = _main(pod)
     end = main.state.terminated if main is not None and main.state else None
     if end is not None and end.exit_code:
-        cause = _eviction(pod) if pod.status.reason else None
-        return Status(state="failed", exit_code=end.exit_code, cause=cause or _cause_of(end, pod))
+        # Kubelets before 1.26, and those that were restarted, set no DisruptionTarget.
+        taken = bool(pod.status.reason) or end.reason == "ContainerStatusUnknown"
+        cause = (_eviction(pod) if taken else None) or _cause_of(end, pod)
+        return Status(state="failed", exit_code=end.exit_code, cause=cause, taken=taken)
     if pod.status.phase == "Failed":
-        return Status(state="failed", cause=_eviction(pod))
+        return Status(state="failed", cause=_eviction(pod), taken=True)
     return None
 
 

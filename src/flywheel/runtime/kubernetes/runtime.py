@@ -28,13 +28,14 @@ from flywheel.runtime.kubernetes import causes
 from flywheel.runtime.kubernetes.checks import reachable
 from flywheel.runtime.kubernetes.cluster import (
     TIMEOUT_S,
-    Cluster,
     ClusterRefused,
     ClusterUnreachable,
     connect,
 )
-from flywheel.runtime.kubernetes.manifests import CONTAINER, PORT, Builder, check_environment
+from flywheel.runtime.kubernetes.logs import PodLogs
+from flywheel.runtime.kubernetes.manifests import PORT, Builder, check_environment
 from flywheel.runtime.kubernetes.mirror import Mirror
+from flywheel.runtime.kubernetes.waiting import Waiting
 from flywheel.runtime.protocol import (
     Handle,
     LaunchConflict,
@@ -49,11 +50,7 @@ log = get_logger(__name__)
 
 Launched: TypeAlias = V1Job | V1Deployment
 
-KEPT_LINES: Final = 2000
-"""Lines of a program's log that outlive it."""
-_LOG_BYTES: Final = 4_000_000
 _LOOK_S: Final = 0.2
-_EVENTS_EVERY_S: Final = 2.0
 
 
 class StillEnding(Unavailable):
@@ -83,19 +80,17 @@ class KubernetesRuntime:
         owner: str,
         image_patience_s: float = 120.0,
         end_patience_s: float = 120.0,
-        cluster: Cluster | None = None,
     ) -> None:
         _check_volume(config, folder)
         self._config, self._folder = config, folder.resolve()
         self._builder = Builder(config, owner, self._folder)
         self._owner = owner
-        self._logs = self._folder / "runtime" / owner
-        self._image_patience_s, self._end_patience_s = image_patience_s, end_patience_s
-        self._cluster = cluster or connect(config)
+        self._end_patience_s = end_patience_s
+        self._cluster = connect(config)
+        self._logs = PodLogs(self._cluster, self._folder / "runtime" / owner)
+        self._waiting = Waiting(self._cluster, image_patience_s)
         self._lock = threading.RLock()
         self._change, self._generation = threading.Condition(), 0
-        self._image_trouble: dict[str, float] = {}
-        self._events: dict[str, tuple[float, str | None]] = {}
         scope = {"namespace": self._cluster.namespace, "label_selector": self._builder.selector}
         batch, apps, core = self._cluster.batch, self._cluster.apps, self._cluster.core
         self._jobs: Mirror[V1Job] = Mirror("jobs", partial(batch.list_namespaced_job, **scope), self._told)
@@ -149,13 +144,11 @@ class KubernetesRuntime:
                     self._change.wait(left)
 
     def logs(self, name: str, tail: int = 200) -> str:
+        object_name = self._builder.object_name(name)
         lines: list[str] = []
         with suppress(ClusterUnreachable, ClusterRefused):
-            lines = self._pod_log(name, tail)
-        kept = self._kept_log(name)
-        if not lines and kept.exists():
-            lines = kept.read_text("utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-tail:])
+            lines = self._logs.read(self._pods_of(name), tail)
+        return "\n".join((lines or self._logs.kept(object_name))[-tail:])
 
     def stop(self, name: str, grace_s: float = 5.0) -> None:
         """End and forget the program. Raises Unavailable when the cluster did not answer for minutes."""
@@ -354,44 +347,15 @@ class KubernetesRuntime:
         else:
             status = causes.job_status(launched, pods, resource)
         if status.state == "pending":
-            status = self._impatient(status, pods)
-            if status.cause is None:
-                status = status.model_copy(update={"cause": self._warned(launched, pods)})
+            return self._waiting.judge(status, str(launched.metadata.uid), pods)
         return status
-
-    def _impatient(self, status: Status, pods: list[V1Pod]) -> Status:
-        """`status`, failed where a pod has waited too long for what will hardly come: an image, a Secret."""
-        hopeless = causes.IMAGE_TROUBLE | causes.SETUP_TROUBLE
-        for pod in pods:
-            uid = str(pod.metadata.uid)
-            if uid != status.life:
-                continue
-            if causes.waiting_reason(pod) not in hopeless:
-                # Between two tries to pull, the reason is gone for a moment; the clock goes on.
-                continue
-            since = self._image_trouble.setdefault(uid, time.monotonic())
-            if time.monotonic() - since > self._image_patience_s:
-                return status.model_copy(update={"state": "failed"})
-        return status
-
-    def _warned(self, launched: Launched, pods: list[V1Pod]) -> str | None:
-        """The newest warning of the cluster about the launch or its pod; asked for now and then."""
-        subject = str((pods[-1] if pods else launched).metadata.uid)
-        asked, cause = self._events.get(subject, (float("-inf"), None))
-        if time.monotonic() - asked < _EVENTS_EVERY_S:
-            return cause
-        listing, selector = self._cluster.core.list_namespaced_event, f"involvedObject.uid={subject}"
-        with suppress(ClusterUnreachable, ClusterRefused):
-            found = self._cluster.once(listing, self._cluster.namespace, field_selector=selector)
-            cause = causes.events_cause(found.items)
-        self._events[subject] = (time.monotonic(), cause)
-        return cause
 
     # Ending
 
     def _end(self, name: str, launched: Launched, grace_s: float) -> None:
         """Keep the log's end, delete, and wait until nothing of it is left."""
-        self._keep_log(name)
+        with suppress(ClusterUnreachable):
+            self._logs.keep(launched.metadata.name, self._pods_of(name))
         object_name, namespace = launched.metadata.name, self._cluster.namespace
         uid = {"uid": launched.metadata.uid}
         options = V1DeleteOptions(propagation_policy="Foreground", preconditions=uid)
@@ -430,39 +394,6 @@ class KubernetesRuntime:
             listing, self._cluster.namespace, label_selector=selector
         ).items
         return pods
-
-    # Logs
-
-    def _pod_log(self, name: str, tail: int) -> list[str]:
-        pods = sorted(self._pods_of(name), key=lambda pod: pod.metadata.creation_timestamp)
-        if not pods:
-            return []
-        pod = pods[-1]
-        restarts = [status.restart_count for status in pod.status.container_statuses or []]
-        lines: list[str] = []
-        for previous in (True, False) if any(restarts) else (False,):
-            with suppress(ClusterRefused):  # The container has not begun.
-                read = self._cluster.core.read_namespaced_pod_log
-                text = self._cluster.once(
-                    read,
-                    pod.metadata.name,
-                    self._cluster.namespace,
-                    container=CONTAINER,
-                    previous=previous,
-                    tail_lines=tail,
-                    limit_bytes=_LOG_BYTES,
-                )
-                lines += text.splitlines()
-        return lines
-
-    def _keep_log(self, name: str) -> None:
-        with suppress(ClusterUnreachable, ClusterRefused, OSError):
-            if lines := self._pod_log(name, KEPT_LINES):
-                self._logs.mkdir(parents=True, exist_ok=True)
-                self._kept_log(name).write_text("\n".join(lines), "utf-8")
-
-    def _kept_log(self, name: str) -> Path:
-        return self._logs / f"{self._builder.object_name(name)}.log"
 
 
 def _check_volume(config: KubernetesRuntimeConfig, folder: Path) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from flywheel import metrics
-from flywheel.errors import FlywheelError, NotFound
+from flywheel.errors import FlywheelError, NotFound, Unavailable
 from flywheel.hub import Hub, parse_hf_url, resolve_model
 from flywheel.log import get_logger
 from flywheel.nemo.conventions import ListQuery, Page, check_name
@@ -33,6 +33,9 @@ from flywheel.services.customizer.work import (
 from flywheel.stores.entities import Document, Entities, EntityNotFound
 
 log = get_logger(__name__)
+
+AGAIN_S = 10.0
+"""Before a job is taken up again whose end met a cluster that was away."""
 
 
 class JobNotFound(NotFound):
@@ -182,6 +185,13 @@ class CustomizerService:
             try:
                 with metrics.TRAININGS_RUNNING.track_inprogress():
                     self._worker.perform(job_id)
+            except (
+                Unavailable
+            ) as error:  # The cluster, to end a training: nothing else ends it before a restart.
+                log.warning("trying again later", extra={"job": job_id, "error": str(error)})
+                if not self._stopping.wait(AGAIN_S):
+                    metrics.TRAININGS_WAITING.inc()
+                    self._queue.put(job_id)
             except (
                 Exception
             ):  # A full disk, say: the job stays as it is, and the others are not lost with it.

@@ -37,6 +37,8 @@ LABELS: Final = {"service": "customizer"}
 ADAPTER_FILES: Final = ("adapter_config.json", "adapter_model.safetensors")
 VALIDATION_SHARE: Final = 0.1
 TAIL_S: Final = 0.5
+_TAKEN_AT_MOST: Final = 5
+"""Starts of a training that its cluster ended; it resumes from its checkpoint each time."""
 
 Result = TypeVar("Result")
 TrainCommand = Callable[[Path, int], tuple[str, ...]]
@@ -256,11 +258,22 @@ class Worker:
             labels=_labels(job),
         )
         self._say(job_id, "TrainingJobCreated")
-        self._launch(job_id, launch)
-        self._say(job_id, "TrainingJobRunning")
         progress = Progress(
             self._output(job_id) / "progress.jsonl", job["hyperparameters"]["log_every_n_steps"]
         )
+        for _ in range(_TAKEN_AT_MOST):
+            status = self._follow(job_id, launch, progress)
+            if not status.taken:
+                break
+            self._say(job_id, "TrainingJobTaken", status.cause)
+        if status.state != "succeeded":
+            raise self._failure(job_id, status, progress)
+        self._say(job_id, "TrainingJobCompleted")
+
+    def _follow(self, job_id: str, launch: LaunchSpec, progress: Progress) -> Status:
+        """Start the training, or find it started, and report until it has ended; how it did."""
+        self._launch(job_id, launch)
+        self._say(job_id, "TrainingJobRunning")
         waits_for: str | None = None
         while not (status := self.runtime.wait(job_id, TAIL_S)).ended:
             if status.state == "pending" and status.cause and status.cause != waits_for:
@@ -270,9 +283,7 @@ class Worker:
             waits_for = status.cause if status.state == "pending" else None
             self._report(job_id, progress)
         self._report(job_id, progress)
-        if status.state != "succeeded":
-            raise self._failure(job_id, status, progress)
-        self._say(job_id, "TrainingJobCompleted")
+        return status
 
     def _launch(self, job_id: str, launch: LaunchSpec) -> None:
         """Start training as soon as there are GPUs for it, and a cluster that answers."""
