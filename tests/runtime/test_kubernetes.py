@@ -116,6 +116,18 @@ class World:
         order = {"do": do, "pod": f"{self.namespace}/{self.pod().metadata.name}"}
         httpx.post(f"{self.cluster.control}/control", json=order).raise_for_status()
 
+    def clear(self) -> None:
+        """End everything soon: sleepers are deaf, and hold GPUs that the next test wants."""
+        core, name = self.api.core, self.namespace
+        self.api.batch.delete_collection_namespaced_job(name, propagation_policy="Background")
+        self.api.apps.delete_collection_namespaced_deployment(name, propagation_policy="Background")
+
+        def gone() -> bool:
+            core.delete_collection_namespaced_pod(name, grace_period_seconds=1)
+            return not self.pods()
+
+        until(gone)
+
     def left(self) -> list[str]:
         """Everything in the namespace that is not Kubernetes' own."""
         core, apps, batch, name = self.api.core, self.api.apps, self.api.batch, self.namespace
@@ -138,10 +150,8 @@ def world(cluster: Cluster, data: Path, request: pytest.FixtureRequest) -> Itera
     yield world
     for runtime in world.lives:
         runtime.close()
+    world.clear()
     world.api.core.delete_namespace(namespace)
-    with suppress(client.ApiException):  # Sleepers are deaf, and hold GPUs that the next test wants.
-        for pod in world.pods():
-            world.api.core.delete_namespaced_pod(pod.metadata.name, namespace, grace_period_seconds=0)
     world.api.client.close()
 
 
@@ -155,17 +165,17 @@ def until(met: Callable[[], object], seconds: float = 30.0) -> None:
 
 def test_a_job_that_ends_well_has_succeeded_and_is_not_run_again(world: World) -> None:
     runtime = world.life()
-    job = world.spec("open('ran', 'a').write('x'); print('hello')")
+    job = world.spec("""open('ran', 'a').write('x'); print('{"hello": 1}')""")
 
     assert runtime.launch(job).started
     assert runtime.wait("one", 30).state == "succeeded"
     assert not runtime.launch(job).started
 
-    assert runtime.logs("one") == "hello"
+    assert runtime.logs("one") == '{"hello": 1}'
     assert (world.data / "work/ran").read_text() == "x"
     runtime.stop("one")
     assert runtime.status("one").state == "absent"
-    assert runtime.logs("one") == "hello"
+    assert runtime.logs("one") == '{"hello": 1}'
     assert runtime.names({}) == []
     until(lambda: world.left() == [])
 

@@ -51,6 +51,9 @@ log = get_logger(__name__)
 Launched: TypeAlias = V1Job | V1Deployment
 
 _LOOK_S: Final = 0.2
+_GRACE_S: Final = 5.0
+_LAUNCH_PATIENCE_S: Final = 10.0
+"""For the program that had the name before; who launches comes again."""
 
 
 class StillEnding(Unavailable):
@@ -157,7 +160,7 @@ class KubernetesRuntime:
             try:
                 known = self._read(name)
                 if known is not None:
-                    self._end(name, known, grace_s)
+                    self._end(name, known, grace_s, self._end_patience_s)
                     log.info("stopped", extra={"launch": name})
             except ClusterUnreachable:
                 if time.monotonic() > end:
@@ -205,7 +208,7 @@ class KubernetesRuntime:
     def _resume(self, spec: LaunchSpec, known: Launched) -> tuple[Launched, bool]:
         """What is there already under the name, or what takes its place; and whether that was started."""
         if known.metadata.deletion_timestamp is not None:
-            self._await_gone(spec.name, known, self._end_patience_s)
+            self._await_gone(spec.name, known, _GRACE_S, _LAUNCH_PATIENCE_S)
             return self._create(spec), True
         status = self._status_of(known)
         same = _annotation(known, "fingerprint") == spec.fingerprint
@@ -213,7 +216,7 @@ class KubernetesRuntime:
             raise LaunchConflict(spec.name)
         if not status.ended or (status.state == "succeeded" and same):
             return known, False
-        self._end(spec.name, known, grace_s=5.0)
+        self._end(spec.name, known, _GRACE_S, _LAUNCH_PATIENCE_S)
         self._check_gpus(spec)
         return self._create(spec), True
 
@@ -352,8 +355,8 @@ class KubernetesRuntime:
 
     # Ending
 
-    def _end(self, name: str, launched: Launched, grace_s: float) -> None:
-        """Keep the log's end, delete, and wait until nothing of it is left."""
+    def _end(self, name: str, launched: Launched, grace_s: float, patience_s: float) -> None:
+        """Keep the log's end, delete, and wait until nothing of it is left. Raises StillEnding."""
         with suppress(ClusterUnreachable):
             self._logs.keep(launched.metadata.name, self._pods_of(name))
         object_name, namespace = launched.metadata.name, self._cluster.namespace
@@ -363,22 +366,31 @@ class KubernetesRuntime:
         server = isinstance(launched, V1Deployment)
         delete = apps.delete_namespaced_deployment if server else batch.delete_namespaced_job
         self._ignore_absent(delete, object_name, namespace, body=options)
-        for pod in self._pods_now(object_name):
-            hurry = V1DeleteOptions(grace_period_seconds=max(1, round(grace_s)))
-            self._ignore_absent(
-                self._cluster.core.delete_namespaced_pod, pod.metadata.name, namespace, body=hurry
-            )
-        self._await_gone(name, launched, grace_s + self._end_patience_s)
+        self._await_gone(name, launched, grace_s, grace_s + patience_s)
 
-    def _await_gone(self, name: str, launched: Launched, patience_s: float) -> None:
+    def _await_gone(self, name: str, launched: Launched, grace_s: float, patience_s: float) -> None:
         """Raises StillEnding when a node holds on to its pod for longer; the cluster goes on by itself."""
         end, uid = time.monotonic() + patience_s, launched.metadata.uid
+        hurried: set[str] = set()
         while (found := self._read(name)) is not None and found.metadata.uid == uid:
+            self._hurry(launched.metadata.name, grace_s, hurried)
             if time.monotonic() > end:
                 raise StillEnding(name)
             with self._change:
                 self._change.wait(_LOOK_S)
         self._mirror_of(launched).forget(launched)
+
+    def _hurry(self, object_name: str, grace_s: float, hurried: set[str]) -> None:
+        """Give the pods that are being ended the grace and no more; others would be replaced."""
+        delete, namespace = self._cluster.core.delete_namespaced_pod, self._cluster.namespace
+        for pod in self._pods_now(object_name):
+            uid = str(pod.metadata.uid)
+            if pod.metadata.deletion_timestamp is not None and uid not in hurried:
+                options = V1DeleteOptions(
+                    grace_period_seconds=max(1, round(grace_s)), preconditions={"uid": uid}
+                )
+                self._ignore_absent(delete, pod.metadata.name, namespace, body=options)
+                hurried.add(uid)
 
     def _ignore_absent(self, act: object, *arguments: object, **options: object) -> None:
         try:

@@ -185,9 +185,8 @@ class CustomizerService:
             try:
                 with metrics.TRAININGS_RUNNING.track_inprogress():
                     self._worker.perform(job_id)
-            except (
-                Unavailable
-            ) as error:  # The cluster, to end a training: nothing else ends it before a restart.
+            except Unavailable as error:
+                # A cluster that is away has a training of this job, which must be ended.
                 log.warning("trying again later", extra={"job": job_id, "error": str(error)})
                 if not self._stopping.wait(AGAIN_S):
                     metrics.TRAININGS_WAITING.inc()
