@@ -42,6 +42,17 @@ def test_systems_are_compared_on_the_same_records_and_judged(world):
     )
 
 
+def test_before_anything_is_trained_the_run_says_what_its_records_can_show(world):
+    here = world()
+    run = here.finish(here.start())
+    messages = [event.message for event in run.events]
+    (said,) = [at for at, message in enumerate(messages) if "as good as its teacher" in message]
+    assert said == next(at for at, message in enumerate(messages) if message.startswith("data sets up")) + 1
+    count = run.dataset("eval").num_records
+    assert messages[said].startswith(f"with {count:,} records ")
+    assert "within 3 points of it; a chance of 80% takes 913 (" in messages[said]
+
+
 def test_a_student_that_is_worse_than_the_teachers_log_by_far_is_not_promoted(world):
     here = world(nemo=FakeNemo(scores={"base-eval": 0.1, "icl-eval": 0.1, "customized-eval": 0.2}))
     run = here.finish(here.start())

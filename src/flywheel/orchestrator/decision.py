@@ -1,9 +1,12 @@
-"""What a run comes to: the best of its evaluations, and whether it may take the teacher's place."""
+"""What a run comes to: the best of its evaluations, and whether it may take the teacher's place; and,
+before it begins, what it can come to.
+"""
 
 from __future__ import annotations
 
 from flywheel.errors import FlywheelError
 from flywheel.evaluation.comparison import BadComparison
+from flywheel.evaluation.statistics import power, records_needed
 from flywheel.evaluation.table import Table
 from flywheel.evaluation.verdicts import Verdict, verdicts
 from flywheel.log import get_logger
@@ -16,8 +19,26 @@ from flywheel.stores.runs.document import Candidate, Decision, Evaluation, Run, 
 
 log = get_logger(__name__)
 
+ASSUMED_DISCORDANCE = 0.1
+"""Share of the records on which a good student and the teacher differ, before anybody has measured it."""
+
 _METRICS = {"tool_calling": "function_name_and_args_accuracy", "generic": "similarity"}
 _CHEAPEST_FIRST = {"base-eval": 0, "icl-eval": 1, "customized-eval": 2, "teacher-eval": 3}
+
+
+def foreseen(run: Run) -> str | None:
+    """What the evaluation set can show about a student that equals its teacher; None without a set. Pure."""
+    dataset = run.dataset("eval")
+    if dataset is None or not dataset.num_records:
+        return None
+    margin = run.config.evaluation_config.margin
+    chance = power(dataset.num_records, margin=margin, discordance=ASSUMED_DISCORDANCE)
+    needed = records_needed(margin=margin, discordance=ASSUMED_DISCORDANCE)
+    return (
+        f"with {dataset.num_records:,} records a student as good as its teacher has a chance of {chance:.0%}"
+        f" to be shown within {100 * margin:g} points of it; a chance of 80% takes {needed:,}"
+        f" (supposing that the two differ on {ASSUMED_DISCORDANCE:.0%} of the records)"
+    )
 
 
 def decide(run: Run, context: Context) -> Decision:

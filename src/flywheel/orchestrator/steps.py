@@ -16,6 +16,7 @@ from flywheel.orchestrator.context import DONE, NOW, Context, Outcome, after
 from flywheel.orchestrator.customizing import output_name
 from flywheel.orchestrator.datasets import build
 from flywheel.orchestrator.decision import decide as best_of
+from flywheel.orchestrator.decision import foreseen
 from flywheel.orchestrator.errors import NothingUseful, RemoteJobFailed, RemoteJobStalled
 from flywheel.orchestrator.evaluating import evaluate_teacher
 from flywheel.orchestrator.judge import TEXT_MATCHER, judge_of, probed
@@ -34,7 +35,10 @@ def curate(run: Run, context: Context) -> Outcome:
     if judge_of(run) is None:
         run = run.but(judge=Judge(model_name=TEXT_MATCHER, type="local"))
     text = ", ".join(f"{d.num_records} {d.kind}" for d in run.datasets)
-    return run.noting(context.clock(), f"data sets uploaded: {text}").but(step="candidates"), NOW
+    run = run.noting(context.clock(), f"data sets uploaded: {text}")
+    if expected := foreseen(run):
+        run = run.noting(context.clock(), expected)
+    return run.but(step="candidates"), NOW
 
 
 def candidates(run: Run, context: Context) -> Outcome:
