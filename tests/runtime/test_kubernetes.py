@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -24,6 +25,7 @@ from flywheel.config import KubernetesRuntimeConfig
 from flywheel.errors import ConfigError
 from flywheel.runtime import Cache, LaunchConflict, LaunchFailed, LaunchSpec, NotEnoughGpus
 from flywheel.runtime.kubernetes import KubernetesRuntime
+from flywheel.runtime.kubernetes.checks import RIGHTS
 from flywheel.runtime.kubernetes.cluster import ClusterUnreachable, connect
 from flywheel.runtime.kubernetes.manifests import Builder
 from servers import Cluster
@@ -416,7 +418,10 @@ def test_a_job_in_a_queue_of_kueue_is_held_and_says_so(world: World) -> None:
     until(lambda: runtime.status("one").state == "running")
 
 
-def test_secrets_are_in_secrets_only_and_go_with_their_launch(world: World) -> None:
+def test_secrets_are_in_secrets_only_and_go_with_their_launch(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "flywheel")
     runtime = world.life()
     show = "import os; print(os.environ['HF_TOKEN'][::-1])"
     spec = world.spec(show, env={"HF_TOKEN": "hunter2"})
@@ -426,6 +431,7 @@ def test_secrets_are_in_secrets_only_and_go_with_their_launch(world: World) -> N
     assert runtime.logs("one") == "2retnuh"
     jobs, pods = world.api.batch.list_namespaced_job(world.namespace), world.pods()
     assert "hunter2" not in json.dumps(world.api.client.sanitize_for_serialization([jobs.items, pods]))
+    assert "hunter2" not in repr(spec)
     (secret,) = world.api.core.list_namespaced_secret(world.namespace).items
     assert [owner.kind for owner in secret.metadata.owner_references] == ["Job"]
     assert not [p for p in world.data.rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
@@ -436,6 +442,7 @@ def test_secrets_are_in_secrets_only_and_go_with_their_launch(world: World) -> N
     for name in ("one", "web"):
         runtime.stop(name, grace_s=1)
     until(lambda: world.left() == [])
+    assert "hunter2" not in caplog.text
 
 
 def test_a_launch_that_a_kill_left_halfway_is_completed(world: World) -> None:
@@ -541,15 +548,78 @@ def launched(runtime: KubernetesRuntime, spec: LaunchSpec) -> bool:
     return True
 
 
-def test_the_documented_rights_are_enough(world: World) -> None:
-    core, namespace = world.api.core, world.namespace
-    name = {"metadata": {"name": "launcher"}}
+def launcher(world: World) -> None:
+    """A service account `launcher` that has the documented rights and no others."""
+    core, namespace, name = world.api.core, world.namespace, {"metadata": {"name": "launcher"}}
     core.create_namespaced_service_account(namespace, name)
     access = client.RbacAuthorizationV1Api(world.api.client)
     access.create_namespaced_role(namespace, {**name, "rules": documented_rights()})
     subject = {"kind": "ServiceAccount", "name": "launcher", "namespace": namespace}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "launcher"}
     access.create_namespaced_role_binding(namespace, {**name, "roleRef": role, "subjects": [subject]})
+
+
+INSIDE = """
+import pathlib, sys, time, urllib.request
+from flywheel.config import KubernetesRuntimeConfig
+from flywheel.runtime import LaunchSpec
+from flywheel.runtime.kubernetes import KubernetesRuntime
+data = pathlib.Path('/data')
+config = KubernetesRuntimeConfig(type='kubernetes', image='flywheel:test', volume_claim='data',
+                                 cpu_request='100m', memory_request='32Mi')
+runtime = KubernetesRuntime(config, folder=data, owner='customizer')
+write = ('python', '-c', "open('here', 'w').write('from the job')")
+runtime.launch(LaunchSpec(name='one', kind='job', command=write, workdir=data / 'work'))
+print(runtime.wait('one', 30).state, (data / 'work/here').read_text())
+spec = LaunchSpec(name='web', kind='server', command=('python', '-c', sys.argv[1]), workdir=data, port=8000,
+                  health='/', env={'A': '1'})
+address = runtime.launch(spec).address
+for _ in range(200):
+    try:
+        print(address, urllib.request.urlopen(address, timeout=2).read())
+        break
+    except OSError:
+        time.sleep(0.1)
+runtime.stop('one')
+runtime.stop('web')
+print(runtime.names({}))
+runtime.close()
+"""
+
+
+def test_inside_the_cluster_it_uses_its_account_its_claim_and_names(world: World) -> None:
+    core, namespace = world.api.core, world.namespace
+    launcher(world)
+    storage = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Mi"}}}
+    core.create_namespaced_persistent_volume_claim(namespace, {"metadata": {"name": "data"}, "spec": storage})
+    main = {
+        "name": "main",
+        "image": "flywheel:test",
+        "command": ["python", "-c", INSIDE, SERVE],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    spec = {
+        "serviceAccountName": "launcher",
+        "restartPolicy": "Never",
+        "securityContext": {"runAsUser": 10001, "fsGroup": 10001},
+        "containers": [main],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+    }
+    core.create_namespaced_pod(namespace, {"metadata": {"name": "service"}, "spec": spec})
+
+    def ended() -> bool:
+        return core.read_namespaced_pod("service", namespace).status.phase in ("Succeeded", "Failed")
+
+    until(ended, 60)
+    said = core.read_namespaced_pod_log("service", namespace).splitlines()
+    assert said[0] == "succeeded from the job", said
+    assert re.fullmatch(rf"http://web-[0-9a-f]{{10}}\.{namespace}\.svc:8000 b'here'", said[1])
+    assert said[2] == "[]"
+
+
+def test_the_documented_rights_are_enough(world: World) -> None:
+    core, namespace = world.api.core, world.namespace
+    launcher(world)
     token = core.create_namespaced_service_account_token("launcher", namespace, {"spec": {}}).status.token
     kubeconfig = world.data / "kubeconfig"
     settings = yaml.safe_load(world.cluster.kubeconfig.read_text())
@@ -583,6 +653,13 @@ def documented_rights() -> list[dict[str, Any]]:
         {"apiGroups": ["" if group == "(core)" else group], "resources": [kind], "verbs": verbs.split(", ")}
         for group, kind, verbs in rows[2:]
     ]
+
+
+def test_doctor_looks_for_the_documented_rights() -> None:
+    documented = {
+        (rule["apiGroups"][0], rule["resources"][0]): tuple(rule["verbs"]) for rule in documented_rights()
+    }
+    assert documented == RIGHTS
 
 
 def test_without_a_volume_nothing_can_be_launched(world: World) -> None:

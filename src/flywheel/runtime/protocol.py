@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from flywheel.errors import Conflict, FlywheelError, Unavailable
 from flywheel.health import Finding
@@ -42,7 +42,7 @@ class LaunchSpec(BaseModel, frozen=True):
     name: LaunchName
     kind: Literal["job", "server"]
     command: tuple[str, ...]
-    env: Mapping[str, str] = {}
+    env: Mapping[str, str] = Field({}, repr=False)
     workdir: Path
     gpus: int = 0
     port: int | None = None

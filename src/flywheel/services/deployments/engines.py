@@ -54,7 +54,7 @@ class Wanted:
     context_length: int | None = None
     image: str | None = None
     disk: str | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
     lora: bool = True
     entity_store_url: str | None = None
     run: str | None = None
