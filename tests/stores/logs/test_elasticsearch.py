@@ -46,8 +46,6 @@ REJECTED = {
     "reason": "rejected execution of coordinating operation",
 }
 
-pytestmark = pytest.mark.filterwarnings("ignore::elasticsearch.exceptions.ElasticsearchWarning")
-
 
 @pytest.fixture
 def front(elasticsearch_url: str) -> Iterator[Front]:
@@ -189,6 +187,20 @@ class TestTheIndex:
         sizes = [json.loads(request.body)["size"] for request in front.sent("POST", "_search")]
         assert sizes[:2] == [100, 2_000]
         assert next(store.query(limit=1)).timestamp == 5e8 + 2_999
+
+    def test_what_the_server_warns_of_is_logged_once(
+        self, make_store: Make, front: Front, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def rule(request: Request, pass_on: PassOn) -> Answer:
+            answer = pass_on(request)
+            warning = '299 Elasticsearch-8.19.4 "security features are not enabled"'
+            return Answer(answer.status, answer.body, answer.headers | {"warning": warning})
+
+        front.rule = rule
+        with caplog.at_level(logging.WARNING):
+            make_store(url=front.url).add([tracking(1)])
+        told = [each for each in caplog.records if each.getMessage() == "Elasticsearch warns"]
+        assert ["not enabled" in str(vars(each)) for each in told] == [True]
 
     def test_it_speaks_a_version_that_servers_8_and_9_understand(
         self, make_store: Make, front: Front

@@ -13,8 +13,6 @@ from flywheel.stores.logs import DAY, Added, TimeBucket
 from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore
 from traffic import record, tracking
 
-pytestmark = pytest.mark.filterwarnings("ignore::elasticsearch.exceptions.ElasticsearchWarning")
-
 ROUTER = Workload("aiva", "router")
 _STORED = {"type": "object", "dynamic": False, "properties": {}}
 INDEX = {

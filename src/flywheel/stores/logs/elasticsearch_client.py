@@ -13,6 +13,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -93,7 +94,7 @@ class ElasticsearchClient:
             config.url,
             **options,
             **_credentials(config, environment),
-            transport_class=_SpeaksVersion8,
+            transport_class=_Transport,
             serializers={
                 "application/json": serializer,
                 "application/vnd.elasticsearch+json": serializer,
@@ -190,7 +191,13 @@ def said(body: Any) -> tuple[str, str]:
     return str(told.get("type") or ""), words if len(words) <= _SHOWN else f"{words[:_SHOWN]}…"
 
 
-class _SpeaksVersion8(Transport):
+class _Transport(Transport):
+    """Speaks as version 8, keeps a secret that a server repeats to itself, and logs a warning once."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._warned: set[str] = set()
+
     def perform_request(  # type: ignore[override]
         self, method: str, target: str, *, headers: Mapping[str, str] | None = None, **rest: Any
     ) -> TransportApiResponse:
@@ -198,12 +205,17 @@ class _SpeaksVersion8(Transport):
         for name in ("accept", "content-type"):
             if name in sent:
                 sent[name] = sent[name].replace("compatible-with=9", "compatible-with=8")
-        answer = super().perform_request(method, target, headers=sent, **rest)
+        meta, body = super().perform_request(method, target, headers=sent, **rest)
         secret_sent = (sent.get("authorization") or "").partition(" ")[2]
-        if answer.meta.status >= 400 and secret_sent and secret_sent in str(answer.body):
-            # A server that repeats what it was sent would carry the secret into an error's text.
-            return TransportApiResponse(answer.meta, {})
-        return answer
+        if meta.status >= 400 and secret_sent and secret_sent in str(body):
+            body = {}  # It would stand in the text of an error.
+        if warning := meta.headers.get("warning"):
+            if warning not in self._warned and not (secret_sent and secret_sent in warning):
+                log.warning("Elasticsearch warns", extra={"warning": warning[:_SHOWN]})
+            self._warned.add(warning)
+            kept = {name: value for name, value in meta.headers.items() if name.lower() != "warning"}
+            meta = replace(meta, headers=HttpHeaders(kept))
+        return TransportApiResponse(meta, body)
 
 
 class _Hits(msgspec.Struct):
