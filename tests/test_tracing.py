@@ -79,20 +79,40 @@ def test_one_run_is_one_tree_from_the_post_to_the_services(collector: Collector,
     (working, *_) = collector.named("candidate work")
     assert working.attributes["flywheel.candidate"] == "test/student"
     assert spans[working.parent].name == "run candidates"
-    asked = [span for span in collector.named("POST /v1/customization/jobs") if span.kind == CLIENT]
-    arrived = [span for span in spans.values() if span.kind == SERVER and span.parent == asked[0].id]
-    assert [span.attributes["url.path"] for span in arrived] == ["/v1/customization/jobs"]
+    asked = [span for span in collector.named("POST /v1/customization") if span.kind == CLIENT]
+    arrived = [
+        span.attributes["url.path"]
+        for span in spans.values()
+        if span.kind == SERVER and span.parent in {each.id for each in asked}
+    ]
+    assert sorted(arrived) == ["/v1/customization/configs", "/v1/customization/jobs"]
     assert "Where is my order" not in str([span.attributes for span in spans.values()])
 
 
 def test_a_call_that_fails_is_a_failed_span(collector: Collector) -> None:
     there = httpx.MockTransport(lambda request: httpx.Response(404, json={"detail": "not here"}))
-    with pytest.raises(ServiceCallFailed):
-        Caller("http://nemo.test", there).json("GET", "/v1/things")
+    with tracing.span("work"), pytest.raises(ServiceCallFailed):
+        Caller("http://nemo.test", there).json("GET", "/v1/things/of-a-name")
     tracing.stop()
-    (span,) = collector.spans
-    assert (span.name, span.failed) == ("GET /v1/things", True)
+    (span,) = collector.named("GET /v1/things")
+    assert span.failed
+    assert span.attributes["url.full"] == "http://nemo.test/v1/things/of-a-name"
     assert span.attributes["error.type"] == "ServiceCallFailed"
+
+
+def test_a_call_that_nobody_asked_for_begins_no_trace_here_or_there(collector: Collector) -> None:
+    """A service that looks every second whether there is something to do."""
+    sent: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json={})
+
+    Caller("http://nemo.test", httpx.MockTransport(answer)).json("GET", "/v1/models")
+    api = TestClient(make_app("looked at", "problem", []))
+    api.get("/v1/models", headers={"traceparent": sent[0].headers["traceparent"]})
+    tracing.stop()
+    assert collector.spans == []
 
 
 def test_a_foreign_errors_text_does_not_leave_the_process(collector: Collector) -> None:

@@ -86,7 +86,7 @@ class Caller:
         self, method: str, path: str, body: Any, query: Mapping[str, str] | None, fine: frozenset[int]
     ) -> httpx.Response:
         about = {"http.request.method": method, "url.full": self._base_url + path}
-        with tracing.span(f"{method} {path.partition('?')[0]}", about, kind="client") as span:
+        with tracing.span(f"{method} {_family(path)}", about, kind="client") as span:
             response = self._tried(method, path, body, query, fine)
             span.note(http__response__status_code=response.status_code)
             return response
@@ -111,6 +111,11 @@ class Caller:
                     raise ServiceCallFailed(method, url, response.status_code, _detail(response))
             time.sleep(min(5.0, self._pause_s * 2**tries))
         raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _family(path: str) -> str:
+    """The beginning of the path, without names and ids: /v1/evaluation."""
+    return "/".join(path.partition("?")[0].split("/")[:3])
 
 
 def _detail(response: httpx.Response) -> str:
