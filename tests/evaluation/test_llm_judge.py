@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -144,3 +145,117 @@ def test_a_busy_judge_is_asked_again() -> None:
 def test_configurations_that_make_no_sense_name_their_place(config: Any, message: str) -> None:
     with pytest.raises(BadMetric, match=message):
         verdicts(saying(""), config, [])
+
+
+FORM = {"type": "json_schema", "json_schema": {"name": "verdict"}}
+
+
+def with_params(**params: Any) -> dict[str, Any]:
+    config = judge_config(r'"score": (\d+)')
+    return {**config, "params": {**config["params"], **params}}
+
+
+def test_strict_json_is_asked_for_where_the_judges_server_takes_it() -> None:
+    chat = saying('{"reasoning": "", "score": 1}')
+    assert verdicts(chat, with_params(response_format=FORM), [PAIR])[0].scores == {"rating": 1.0}
+    assert chat.requests[0]["response_format"] == FORM
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_server_that_refuses_the_format_is_asked_without_it_from_then_on(status: int) -> None:
+    def refusing(body: dict[str, Any]) -> Reply:
+        if "response_format" in body:
+            return Reply("response_format is not supported", status=status)
+        return Reply('{"reasoning": "", "score": 1}')
+
+    chat = ScriptedChat(refusing)
+    others = [(row(call("f", {"x": n})), sample(call("f"))) for n in range(3)]
+    found = verdicts(chat, with_params(response_format=FORM), others)
+    assert [v.scores for v in found] == [{"rating": 1.0}] * 3
+    assert ["response_format" in body for body in chat.requests] == [True, False, False, False]
+
+
+def test_a_question_that_is_refused_either_way_says_nothing_about_the_format() -> None:
+    def too_long(body: dict[str, Any]) -> Reply:
+        if "'x'" in str(body) or '"x"' in str(body):
+            return Reply("context too long", status=400)
+        return Reply('{"score": 1}')
+
+    chat = ScriptedChat(too_long)
+    long, short = (row(call("f", {"x": 1})), sample(call("f"))), (row(call("f")), sample(call("f")))
+    found = verdicts(chat, with_params(response_format=FORM), [long, short])
+    assert [v.scores["rating"] for v in found] == [None, 1.0]
+    assert "context too long" in (found[0].note or "")
+    assert ["response_format" in body for body in chat.requests] == [True, False, True]
+
+
+def test_what_a_judge_said_before_is_known_with_or_without_the_format() -> None:
+    chat, cache = saying('{"score": 1}'), Cache()
+    verdicts(chat, with_params(), [PAIR], cache)
+    verdicts(chat, with_params(response_format=FORM), [PAIR], cache)
+    assert len(chat.requests) == 1
+
+
+def test_a_refusal_is_unscored_and_says_so() -> None:
+    message = {"role": "assistant", "content": None, "refusal": "I cannot judge that."}
+    chat = ScriptedChat(lambda body: Reply(raw=json.dumps({"choices": [{"index": 0, "message": message}]})))
+    cache = Cache()
+    (verdict,) = verdicts(chat, with_params(), [PAIR], cache)
+    assert verdict.scores == {"rating": None}
+    assert "the judge refuses: I cannot judge that." in (verdict.note or "")
+    assert not cache
+
+
+def test_a_judge_that_takes_too_long_leaves_the_answer_unscored_and_is_not_asked_again_for_it() -> None:
+    chat = ScriptedChat(lambda body: Reply("RATING: 1", delay_s=5))
+
+    async def run() -> Verdict:
+        async with ChatClient("http://judge.test/v1", transport=chat.transport(), timeout=0.05) as client:
+            judge = Judge("judge-1", client.chat, Cache(), sleep=at_once)
+            return await build_metric(judge_config(), "m", lambda model, where: judge).score(*PAIR)
+
+    verdict = asyncio.run(run())
+    assert verdict.scores == {"rating": None}
+    assert "no answer in time" in (verdict.note or "")
+    assert len(chat.requests) == 1
+
+
+ORDERED = (
+    "{% set a %}REFERENCE {{ item.response.choices[0].message.content }}{% endset %}"
+    "{% set b %}CANDIDATE {{ sample.output_text }}{% endset %}"
+    "{{ b if candidate_first | default(false) else a }}|{{ a if candidate_first | default(false) else b }}"
+)
+
+
+def test_reference_and_candidate_stand_in_an_order_that_the_seed_draws() -> None:
+    def shown(seed: int | None, answer: str = "four") -> tuple[list[str], list[Any]]:
+        chat = saying("RATING: 1")
+        config = judge_config(prompt=ORDERED)
+        if seed is not None:
+            config["params"]["order_seed"] = seed
+        pairs = [(row(text=f"number {n}"), sample(text=answer)) for n in range(40)]
+        found = verdicts(chat, config, pairs)
+        texts = [body["messages"][1]["content"] for body in chat.requests]
+        firsts = [(v.details or {}).get("candidate_first") for v in found]
+        assert [text.startswith("CANDIDATE") for text in texts] == [first is True for first in firsts]
+        return [text.split()[0] for text in texts], firsts
+
+    order, stored = shown(7)
+    assert 10 < order.count("CANDIDATE") < 30
+    assert shown(7) == (order, stored), "a seed draws the same again"
+    assert shown(7, "five")[0] == order, "and the same for every candidate"
+    assert shown(8)[0] != order
+    assert shown(None) == (["REFERENCE"] * 40, [None] * 40)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"response_format": "json"}, r"params\.response_format: 'json' is not an object"),
+        ({"order_seed": "x"}, r"params\.order_seed: 'x' is not a number"),
+        ({"right_from": True}, r"params\.right_from: True is not a number"),
+    ],
+)
+def test_our_parameters_are_checked_too(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadMetric, match=message):
+        verdicts(saying(""), with_params(**params), [])

@@ -8,11 +8,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from flywheel.errors import ChatError
+from flywheel.chat import ChatResult
+from flywheel.errors import ChatError, ChatRejected
 from flywheel.evaluation.asking import Send, Sleep, ask
 
 GIVE_UP_AFTER = 5
 """Failures in a row, with no answer ever, after which a judge is not asked again in this evaluation."""
+
+_REFUSES_A_FIELD = frozenset({400, 404, 415, 422, 501})
 
 
 class JudgeCache(Protocol):
@@ -48,6 +51,7 @@ class Judge:
         self._answered = 0
         self._failed = 0
         self._first_error = ""
+        self._knows_formats = True
 
     def cached(self, question: Mapping[str, Any]) -> str | None:
         return self._cache.get(self._key(question))
@@ -56,20 +60,41 @@ class Judge:
         """Remember an answer that could be read; nonsense is asked anew the next time."""
         self._cache.put(self._key(question), answer)
 
-    async def ask(self, question: Mapping[str, Any]) -> str:
-        """The judge's words to `question`, a request body without the model. Raises JudgeSilent."""
+    async def ask(self, question: Mapping[str, Any], response_format: Mapping[str, Any] | None = None) -> str:
+        """The judge's words to `question`, a request body without the model. Raises JudgeSilent.
+
+        `response_format` is asked for until the judge's server refuses it once.
+        """
         async with self._slots:
             if not self._answered and self._failed >= GIVE_UP_AFTER:
                 raise JudgeSilent(f"not asked, since the judge answers nothing: {self._first_error}")
-            body = {**question, "model": self.model}
             try:
-                result = await ask(self._send, body, retries=self._retries, sleep=self._sleep)
+                result = await self._asked({**question, "model": self.model}, response_format)
             except ChatError as error:
                 self._failed += 1
                 self._first_error = self._first_error or str(error)
                 raise JudgeSilent(str(error)) from error
             self._answered += 1
+            refusal = result.message.get("refusal")
+            if refusal:
+                raise JudgeSilent(f"the judge refuses: {refusal}")
             return result.text
+
+    async def _asked(self, body: dict[str, Any], response_format: Mapping[str, Any] | None) -> ChatResult:
+        """The answer, without a response format where the server does not know it."""
+        if response_format is not None and self._knows_formats:
+            try:
+                return await self._sent({**body, "response_format": response_format})
+            except ChatRejected as error:
+                if error.http_status not in _REFUSES_A_FIELD:
+                    raise
+            result = await self._sent(body)
+            self._knows_formats = False  # Only now is it known that the format was what it refused.
+            return result
+        return await self._sent(body)
+
+    async def _sent(self, body: Mapping[str, Any]) -> ChatResult:
+        return await ask(self._send, body, retries=self._retries, sleep=self._sleep)
 
     def _key(self, question: Mapping[str, Any]) -> str:
         """The question holds the prompt, the reference and the answer, so this is all that the reply

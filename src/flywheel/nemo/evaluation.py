@@ -19,6 +19,8 @@ TOOL_TASK: Final = "custom-tool-calling"
 TEXT_TASK: Final = "llm-as-judge"
 TEXT_TASK_WITHOUT_JUDGE: Final = "text-matching"
 SIMILARITY_SCALE: Final = (1, 10)
+ORDER_SEED: Final = 42
+"""Draws for each record whether a judge sees the reference or the candidate first."""
 
 JobState = Literal[
     "created", "pending", "running", "cancelled", "cancelling", "failed", "completed", "ready", "unknown"
@@ -102,7 +104,8 @@ class EvaluationResult(_Wire):
     groups: dict[str, Any] = Field(default_factory=dict)
     custom_fields: dict[str, Any] = Field(default_factory=dict)
     """Ours: `latency_ms {mean, p50, p95}`, `usage {prompt_tokens, completion_tokens}`, `failures {class: n}`,
-    `samples {total, infrastructure_failures}`, `scorers {metric: {type, version}}`."""
+    `samples {total, infrastructure_failures}`, `scorers {metric: {type, version}}`, `judge_agreement {task:
+    {metric.score: {right_from, unscored, with_score?, with_people?}}}`."""
 
 
 # What a run reads out of a result: (task, metric, score) on the wire -> the name in /api/jobs.
@@ -195,11 +198,13 @@ CONVERSATION
 TOOLS
 {{ item.request.tools | default('none') }}
 
-EXPECTED CALLS
-{{ item.response.choices[0].message.tool_calls | default('none', true) }}
+{% set expected %}EXPECTED CALLS
+{{ item.response.choices[0].message.tool_calls | default('none', true) }}{% endset %}\
+{% set candidate %}CANDIDATE CALLS
+{{ sample.response.choices[0].message.tool_calls | default('none', true) }}{% endset %}\
+{{ candidate if candidate_first | default(false) else expected }}
 
-CANDIDATE CALLS
-{{ sample.response.choices[0].message.tool_calls | default('none', true) }}"""
+{{ expected if candidate_first | default(false) else candidate }}"""
 
 _TEXT_JUDGE_SYSTEM = """\
 You compare an assistant's answer with a reference answer to the same conversation.
@@ -218,13 +223,29 @@ _TEXT_JUDGE_USER = """\
 CONVERSATION
 {{ item.request.messages }}
 
-REFERENCE ANSWER
-{{ item.response.choices[0].message.content | default('', true) }}
+{% set reference %}REFERENCE ANSWER
+{{ item.response.choices[0].message.content | default('', true) }}{% endset %}\
+{% set candidate %}CANDIDATE ANSWER
+{{ sample.output_text | default('', true) }}{% endset %}\
+{{ candidate if candidate_first | default(false) else reference }}
 
-CANDIDATE ANSWER
-{{ sample.output_text | default('', true) }}"""
+{{ reference if candidate_first | default(false) else candidate }}"""
 
-_JUDGE_PATTERN = r'"score"\s*:\s*"?(\d+(?:\.\d+)?)'
+# A number that is not on the scale is not found, and leaves the answer unscored.
+_RATING_PATTERN = r'"score"\s*:\s*"?([01])(?:\.0+)?"?\s*[,}]'
+_SIMILARITY_PATTERN = r'"score"\s*:\s*"?(10(?:\.0+)?|[1-9](?:\.\d+)?)"?\s*[,}]'
+SAME_FROM: Final = 8
+"""From this similarity on the key facts are the same, by the judge's own instructions."""
+_VERDICT_SCHEMA: Final = {
+    "type": "object",
+    "properties": {"reasoning": {"type": "string"}, "score": {"type": "number"}},
+    "required": ["reasoning", "score"],
+    "additionalProperties": False,
+}
+_VERDICT_FORMAT: Final = {
+    "type": "json_schema",
+    "json_schema": {"name": "verdict", "strict": True, "schema": _VERDICT_SCHEMA},
+}
 
 _REQUEST_TEMPLATE: Final[Mapping[str, str]] = {
     "messages": "{{ item.request.messages | tojson }}",
@@ -265,7 +286,7 @@ def tool_calling_job(
     right whatever the words. Each request keeps its own `tool_choice`.
     """
     correctness = (
-        _judge_metric(judge, _TOOL_JUDGE_SYSTEM, _TOOL_JUDGE_USER, "rating")
+        _judge_metric(judge, _TOOL_JUDGE_SYSTEM, _TOOL_JUDGE_USER, "rating", _RATING_PATTERN, 1)
         if judge is not None
         else {"type": "text-matcher", "params": {"tool_calls_ground_truth": _EXPECTED_CALLS}}
     )
@@ -303,7 +324,9 @@ def generic_job(
     beside = _companions(rules) if companions else {}
     params = _params(limit, parallelism, request_timeout, max_retries, max_tokens, temperature)
     if judge is not None:
-        metric = _judge_metric(judge, _TEXT_JUDGE_SYSTEM, _TEXT_JUDGE_USER, "similarity")
+        metric = _judge_metric(
+            judge, _TEXT_JUDGE_SYSTEM, _TEXT_JUDGE_USER, "similarity", _SIMILARITY_PATTERN, SAME_FROM
+        )
         metrics = {"llm-judge": metric} | beside
         return _job(TEXT_TASK, metrics, model, files_url, params, namespace, custom_fields)
     matcher = {
@@ -330,14 +353,18 @@ def _companions(rules: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _judge_metric(judge: ModelRef, system: str, user: str, score: str) -> dict[str, Any]:
+def _judge_metric(
+    judge: ModelRef, system: str, user: str, score: str, pattern: str, right_from: int
+) -> dict[str, Any]:
     messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-    parser = {"type": "regex", "pattern": _JUDGE_PATTERN}
-    params = {
+    parser = {"type": "regex", "pattern": pattern}
+    params: dict[str, Any] = {
         "model": judge,
         "template": {"messages": messages, "max_tokens": 1024},
         "scores": {score: {"type": "int", "parser": parser}},
     }
+    # What NVIDIA's evaluator does not look at.
+    params |= {"response_format": _VERDICT_FORMAT, "order_seed": ORDER_SEED, "right_from": right_from}
     return {"type": "llm-judge", "params": params}
 
 

@@ -393,14 +393,14 @@ with serve_app(nemo_app("evaluator", router(service))) as url:
 
 
 def test_after_kill_9_only_the_missing_samples_are_asked(tmp_path: Path) -> None:
-    """200 samples, killed in the middle: what was scored before is not asked again."""
+    """500 samples, killed in the middle: what was scored before is not asked again."""
 
     def student(body: dict[str, Any]) -> Reply:
         reply = right(body)
         return Reply(reply.text, reply.calls, delay_s=0.005)
 
     with served_room_with(tmp_path, student) as room:
-        room.put_rows([record(n) for n in range(200)])
+        room.put_rows([record(n) for n in range(500)])
         tests = str(Path(__file__).parents[2])
         command = [sys.executable, "-c", LIFE, str(tmp_path), room.model_url]
         environment = os.environ | {"PYTHONPATH": tests}
@@ -410,21 +410,21 @@ def test_after_kill_9_only_the_missing_samples_are_asked(tmp_path: Path) -> None
             url = life.stdout.readline().strip()
             body = tool_calling_job(model="student", files_url=FILES_URL)
             job_id = httpx.post(f"{url}/v1/evaluation/jobs", json=body).json()["id"]
-            while len(room.chat.requests) < 80:
+            while len(room.chat.requests) < 250:
                 time.sleep(0.005)
             life.send_signal(signal.SIGKILL)
         time.sleep(0.2)
         kept = (tmp_path / "evaluator/jobs" / job_id / "samples.jsonl").read_bytes().count(b"\n")
         before = len(room.chat.requests)
-        assert 50 < kept < 200
+        assert 200 < kept < 500
         with room.evaluator() as client:
-            assert client.job(job_id).progress >= kept / 2
+            assert client.job(job_id).progress >= 100 * kept / 500
             assert finished(client, job_id, within_s=60).status == "completed"
             result = client.results(job_id)
-    assert len(room.chat.requests) - before == 200 - kept
+    assert len(room.chat.requests) - before == 500 - kept
     assert before - kept <= 16
     assert run_scores(result)["function_name_and_args_accuracy"].value == 1.0
-    assert result.custom_fields["samples"]["total"] == 200
+    assert result.custom_fields["samples"]["total"] == 500
 
 
 def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:

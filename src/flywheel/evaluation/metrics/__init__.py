@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flywheel.evaluation.judge import Judge
-from flywheel.evaluation.metrics.base import BadMetric, Metric, Overall, Params
+from flywheel.evaluation.metrics.base import BadMetric, Judging, Metric, Overall, Params
 from flywheel.evaluation.metrics.bleu import Bleu
 from flywheel.evaluation.metrics.checks import number_check, string_check
 from flywheel.evaluation.metrics.json_match import JsonMatch
@@ -16,7 +16,7 @@ from flywheel.evaluation.metrics.text_matcher import TextMatcher
 from flywheel.evaluation.metrics.text_metrics import TextMetric, exact_match, f1
 from flywheel.evaluation.metrics.tool_calling import ToolCalling
 
-__all__ = ["BadMetric", "Metric", "Overall", "build_metric"]
+__all__ = ["BadMetric", "Judging", "Metric", "Overall", "build_metric"]
 
 _METRICS: Mapping[str, Callable[[Params], Metric]] = {
     "tool-calling": ToolCalling,

@@ -47,6 +47,18 @@ class Overall(Protocol):
         ...
 
 
+@runtime_checkable
+class Judging(Protocol):
+    """A metric whose scores are an opinion, which can be held against other opinions."""
+
+    @property
+    def score_names(self) -> tuple[str, ...]: ...
+    def right_from(self, score: str, values: Sequence[float]) -> float | None:
+        """From which value on `score`, which took these values, says that an answer is right; None where it
+        cannot be told."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Params:
     """A metric's parameters and where they stand, so that an error can say so."""

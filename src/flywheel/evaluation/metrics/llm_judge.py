@@ -3,14 +3,19 @@
 A reply in which no number is found, a refusal or silence is *unscored*: counted, never 0 and never 1. The
 pattern is searched anywhere in the reply and its first group read as a number, as it stands: `(\\d)`
 reads 10 as 1, as NVIDIA's does, and `(\\d+)` reads it as ten.
+
+Ours beside NVIDIA's: `response_format`, asked for where the judge's server knows it; `order_seed`, which
+draws for each row whether its template sees `candidate_first`, so that no side is favoured by its place; and
+`right_from`, the score from which on the judge calls an answer right, by which it is measured itself.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flywheel.evaluation.judge import Judge, JudgeSilent
@@ -46,25 +51,59 @@ class LlmJudge:
             for name, score in scores.items()
         }
         self.score_names = tuple(self._parsers)
+        self._format = _object(params, "response_format")
+        self._seed = _number_of(params, "order_seed")
+        self._right_from = _number_of(params, "right_from")
 
     async def score(self, item: Mapping[str, Any], sample: Sample) -> Verdict:
         if sample.missing:  # Nothing is the worst answer, and asking a judge about it would cost money.
             return lowest(self.score_names)
+        context, details = _context(item, sample), None
+        if self._seed is not None:
+            details = {"candidate_first": _drawn(self._seed, item)}
+            context |= details
         try:
-            question = render(self._template, _context(item, sample), "judge", lenient=True)
+            question = render(self._template, context, "judge", lenient=True)
         except BadTemplate as error:
             return unscored(self.score_names, bad_reference=str(error))
         kept = self._judge.cached(question)
         try:
-            answer = kept if kept is not None else await self._judge.ask(question)
+            answer = kept if kept is not None else await self._judge.ask(question, self._format)
         except JudgeSilent as silence:
             return unscored(self.score_names, note=f"unscored: {silence}")
         scores = {name: parse(answer) for name, parse in self._parsers.items()}
         if any(value is None for value in scores.values()):
-            return Verdict(scores, note=f"unreadable: {answer[:_NOTE_LIMIT]}")
+            return Verdict(scores, note=f"unreadable: {answer[:_NOTE_LIMIT]}", details=details)
         if kept is None:
             self._judge.keep(question, answer)
-        return Verdict(scores, note=answer[:_NOTE_LIMIT])
+        return Verdict(scores, note=answer[:_NOTE_LIMIT], details=details)
+
+    def right_from(self, score: str, values: Sequence[float]) -> float | None:
+        """As configured; else 1 of scores that are 0 or 1."""
+        binary = bool(values) and set(values) <= {0.0, 1.0}
+        return self._right_from if self._right_from is not None else 1.0 if binary else None
+
+
+def _drawn(seed: float, item: Mapping[str, Any]) -> bool:
+    """The same for a row whenever it is judged, whoever answered it."""
+    text = json.dumps([seed, item], sort_keys=True, default=str)
+    return bool(hashlib.sha256(text.encode()).digest()[0] & 1)
+
+
+def _object(params: Params, name: str) -> Mapping[str, Any] | None:
+    value = params.values.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise BadMetric(f"{params.where}.params.{name}", f"{value!r} is not an object")
+    return value
+
+
+def _number_of(params: Params, name: str) -> float | None:
+    value = params.values.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise BadMetric(f"{params.where}.params.{name}", f"{value!r} is not a number")
+    return value
 
 
 def _context(item: Mapping[str, Any], sample: Sample) -> dict[str, Any]:

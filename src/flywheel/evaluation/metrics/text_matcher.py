@@ -63,6 +63,9 @@ class TextMatcher:
             similar, alike(reference, sample.text), unfinished(sample.message, sample.finish_reason)
         )
 
+    def right_from(self, score: str, values: Sequence[float]) -> float | None:
+        return 1.0 if score == "rating" else None
+
     def _verdict(self, similar: float, good: bool, failure: Failure | None) -> Verdict:
         graded = self._low + similar * (self._high - self._low)
         scores = {"rating": float(good), "similarity": graded}

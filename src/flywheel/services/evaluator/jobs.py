@@ -19,6 +19,7 @@ import httpx
 from flywheel import metrics
 from flywheel.chat import ChatClient
 from flywheel.errors import ChatError, FlywheelError
+from flywheel.evaluation.agreement import judge_agreement
 from flywheel.evaluation.asking import Send, Sleep
 from flywheel.evaluation.examples import make_examples
 from flywheel.evaluation.judge import Judge, JudgeCache
@@ -170,16 +171,16 @@ class JobRun:
 
     def _outcome(self, plan: Plan) -> Outcome:
         records = self.samples.records()
-        tasks = {
-            task.name: task_result([r for r in records if r["task"] == task.name], task.metrics)
-            for task in plan.tasks
-        }
+        mine = {task.name: [r for r in records if r["task"] == task.name] for task in plan.tasks}
+        tasks = {task.name: task_result(mine[task.name], task.metrics) for task in plan.tasks}
+        agreements = {task.name: judge_agreement(mine[task.name], task.metrics) for task in plan.tasks}
+        judged = {name: found for name, found in agreements.items() if found}
         scorers = {
             f"{task.name}.{name}": {"type": metric.type, "version": metric.version}
             for task in plan.tasks
             for name, metric in task.metrics.items()
         }
-        return Outcome(tasks, {**facts(records), "scorers": scorers})
+        return Outcome(tasks, {**facts(records), "judge_agreement": judged, "scorers": scorers})
 
     async def _examples(self, task: TaskPlan, plan: Plan) -> list[Example]:
         rows = await self._rows(task.source, task.name)
