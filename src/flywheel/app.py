@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from fastapi import APIRouter, FastAPI
 
 from flywheel import __version__
 from flywheel.config import (
+    CeleryWakeups,
     ElasticsearchRecords,
     EmbeddedRecords,
     EmbeddedRuns,
+    EmbeddedWakeups,
     KubernetesRuntimeConfig,
     MongoRuns,
     NimConfig,
@@ -64,8 +66,14 @@ from flywheel.vitals import (
 from flywheel.vitals import router as vitals_router
 from flywheel.web import make_app
 
+if TYPE_CHECKING:
+    from flywheel.orchestrator.tasks import CeleryWaker
+
 ROLES = ("orchestrator", "datastore", "customizer", "evaluator", "deployments")
 """What a process can be; `deployments` includes the model proxy, `datastore` the entity store."""
+
+_QUEUE_S = 300.0
+"""Workers wake a run that waits for others when one of them ends; by itself it looks only this often."""
 
 log = get_logger(__name__)
 
@@ -218,14 +226,14 @@ def create_app(
         place = _place(settings.records, data_dir)
         parts.append(Part("records", "", place, stop=records.close, check=records.check))
         context = open_context(settings, records, data_dir=data_dir, urls=urls)
-        loop = Loop(context, workers=settings.wakeups.workers)
-        api_routers.append(jobs_router(context, loop.wake))
+        wake, start, stop = _waking(settings, context)
+        api_routers.append(jobs_router(context, wake))
         place = _place(settings.runs, data_dir)
         parts.append(Part("runs", "", place, stop=context.runs.close, check=context.runs.check))
         states += [run_states(context.runs), record_states(records)]
         candidates = f"candidates: {', '.join(nim.model_name for nim in settings.nims) or 'none'}"
-        stop = _in_turn(loop.stop, context.services.close)
-        parts.append(Part("orchestrator", addresses.api, candidates, loop.start, stop))
+        stop = _in_turn(stop, context.services.close)
+        parts.append(Part("orchestrator", addresses.api, candidates, start, stop))
 
     flywheel = Flywheel(
         api=make_app("Flywheel", "problem", api_routers),
@@ -287,11 +295,52 @@ def open_runtime(settings: Settings, data_dir: Path, *, owner: str) -> Runtime:
             return KubernetesRuntime(config, folder=data_dir, owner=owner)
 
 
+def open_celery(config: CeleryWakeups) -> CeleryWaker:
+    """What sends wake-ups to workers, and answers them in one."""
+    try:
+        from flywheel.orchestrator.tasks import CeleryWaker  # noqa: PLC0415 - optional
+    except ImportError as error:
+        needs = "wakeups.type: celery needs Celery and Redis' client: pip install 'flywheel[servers]'"
+        raise ConfigError(needs) from error
+    return CeleryWaker(config)
+
+
+def open_worker(settings: Settings, *, data_dir: Path) -> Context:
+    """What a worker advances runs with: the same stores and services as the API's process.
+
+    Raises ConfigError where the services are only known to the process that opens them.
+    """
+    nmp = settings.nmp_config
+    if nmp.nemo_base_url is None or nmp.nim_base_url is None:
+        raise ConfigError(
+            "nmp_config: a worker must be told where the services are, such as "
+            "nemo_base_url: http://127.0.0.1:8001 and nim_base_url: http://127.0.0.1:8002"
+        )
+    urls = _urls(nmp, Addresses("", nmp.nemo_base_url, nmp.nim_base_url))
+    data_dir = data_dir.resolve()
+    return open_context(settings, open_records(settings, data_dir), data_dir=data_dir, urls=urls)
+
+
 def open_context(settings: Settings, records: LogStore, *, data_dir: Path, urls: ServiceUrls) -> Context:
     """What runs are advanced with, in the API's process or in a worker."""
     services = Services.at(urls, Hub(f"{urls.datastore}/v1/hf"))
-    limits = Limits(poll_s=settings.wakeups.poll_interval)
+    wakeups = settings.wakeups
+    queue_s = _QUEUE_S if isinstance(wakeups, CeleryWakeups) else Limits().queue_s
+    limits = Limits(poll_s=wakeups.poll_interval, queue_s=queue_s)
     return Context(settings, open_runs(settings, data_dir), records, services, limits=limits)
+
+
+def _waking(
+    settings: Settings, context: Context
+) -> tuple[Callable[[str], object], Callable[[], object], Callable[[], object]]:
+    """How a run is woken, and how that starts and stops: threads here, or messages to workers."""
+    match settings.wakeups:
+        case EmbeddedWakeups() as config:
+            loop = Loop(context, workers=config.workers)
+            return loop.wake, loop.start, loop.stop
+        case CeleryWakeups() as config:
+            waker = open_celery(config)
+            return waker.wake, _in_turn(), waker.close
 
 
 def _urls(nmp: NmpConfig, addresses: Addresses) -> ServiceUrls:

@@ -23,8 +23,8 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
     │   ├── NamespaceInUse, ProtectedBranch
     │   └── StaleParent              412  somebody else committed first
     ├── Unavailable                  503  not now: starting, full, busy
-    │   ├── RunStoreAway                  the server of the runs cannot be reached
     │   ├── LogStoreUnreachable, LogStoreOverloaded, LogStoreBusy   the records', the same, or too much to do
+    │   ├── RunStoreAway, BrokerAway      the server of the runs, or of wake-ups, cannot be reached
     │   └── StorageFull              507  the disk took no more; nothing was half-written
     └── UpstreamError                502  a server that we called failed or answered nonsense
         ├── RunStoreFailed           502  the server of the runs refused

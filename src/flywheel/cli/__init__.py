@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from flywheel import __version__
-from flywheel.cli import demo, doctor, evaluate, records, runs, serve
+from flywheel.cli import demo, doctor, evaluate, records, runs, serve, worker
 from flywheel.cli.console import complain
 from flywheel.errors import FlywheelError
 
@@ -30,6 +30,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
+app.command("beat")(worker.beat)
 app.add_typer(records.app, name="records")
 app.add_typer(runs.app, name="runs")
 app.command("evaluate")(evaluate.evaluate)

@@ -28,7 +28,7 @@ _TRIES = 20
 class Jobs:
     """Runs as their users meet them; `wake` is called with the id of a run that is new or was changed."""
 
-    def __init__(self, context: Context, wake: Callable[[str], None]) -> None:
+    def __init__(self, context: Context, wake: Callable[[str], object]) -> None:
         self._context = context
         self._wake = wake
 

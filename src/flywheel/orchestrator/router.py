@@ -22,7 +22,7 @@ Limit = Annotated[int | None, Query(ge=1, le=1000)]
 _PAGE = 20
 
 
-def router(context: Context, wake: Callable[[str], None]) -> APIRouter:
+def router(context: Context, wake: Callable[[str], object]) -> APIRouter:
     """The routes; `wake` is called with the id of a run that is new or was changed."""
     api = APIRouter(prefix="/api", tags=["jobs"])
     jobs = Jobs(context, wake)

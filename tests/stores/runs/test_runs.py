@@ -245,6 +245,8 @@ def test_a_run_rests_while_somebody_has_it_or_is_coming_back(store, clock):
     store.lease(run.id, "one", 30)
     assert 29 < store.rest(run.id) <= 30
     store.release(run.id, "one", 60)
+    assert store.rest(run.id) == 0, "a pending run waits for others"
+    run = store.apply(run, run.but(status="running"))
     assert 59 < store.rest(run.id) <= 60
     assert store.lease(run.id, "two", 30) == 0, "a rest is no lease"
     store.release(run.id, "two", 60)
@@ -272,7 +274,7 @@ def test_neglected_is_what_nobody_has_and_nobody_comes_back_to(store, clock):
 
     store.lease(pending.id, "one", 300)
     clock.now += 35
-    assert store.neglected(4, 10) == (forgotten.id,)
+    assert store.neglected(4, 10) == (working.id, forgotten.id)
     clock.now += 10
     assert store.neglected(4, 10) == (working.id, resting.id, forgotten.id)
 

@@ -147,8 +147,11 @@ class EmbeddedRunStore:
         return tuple(
             run_id
             for run_id, status, owner, until, process in self._unfinished(slots)
-            if not (owner is not None and until > now and self._alive(process))
-            and (status == "pending" or until is None or until < now - grace)
+            if (
+                not (until > now and self._alive(process))
+                if owner is not None
+                else status == "pending" or until is None or until < now - grace
+            )
         )
 
     def ahead(self, run_id: str) -> int:
@@ -192,11 +195,12 @@ class EmbeddedRunStore:
             )
 
     def rest(self, run_id: str) -> float:
-        row = self._row("SELECT step, lease_until, lease_process FROM runs WHERE id = ?", run_id)
+        columns = "step, status, lease_owner, lease_until, lease_process"
+        row = self._row(f"SELECT {columns} FROM runs WHERE id = ?", run_id)  # noqa: S608 - fixed names
         if row is None or row[0] == "finished":
             return math.inf
-        _, until, process = row
-        if until is None or not self._alive(process):
+        _, status, owner, until, process = row
+        if until is None or not self._alive(process) or (owner is None and status == "pending"):
             return 0.0
         return max(0.0, float(until - self._clock().timestamp()))
 

@@ -10,7 +10,7 @@ is relied on, so that a single server, a replica set and a sharded cluster (by `
 - the place in the line of runs is `seq`, unique: one more than the last visible one. Who is second to insert
   the same number tries again, so that no run ever appears before one that was there already.
 
-A document must stay below MongoDB's 16 MB; a healthy run has some 20 kB.
+A document must stay below MongoDB's 16 MB; a run that outgrows them fails, and says so.
 """
 
 from __future__ import annotations
@@ -212,6 +212,8 @@ class MongoRunStore:
         left = self._left(run_id)
         if left is None or not left["open"]:
             return math.inf
+        if left.get("owner") is None and left["status"] == "pending":
+            return 0.0
         return 0.0 if left["rest"] is None else max(0.0, left["rest"] / 1000)
 
     def check(self, *, thorough: bool = False) -> Sequence[Finding]:
@@ -228,8 +230,8 @@ class MongoRunStore:
 
     def _left(self, run_id: str) -> dict[str, Any] | None:
         with self._runs() as runs:
-            one = {"$match": {"_id": run_id}}
-            return next(iter(runs.aggregate([one, {"$project": {"open": 1, "rest": _LEFT}}])), None)
+            shown = {"open": 1, "status": 1, "owner": "$lease.owner", "rest": _LEFT}
+            return next(iter(runs.aggregate([{"$match": {"_id": run_id}}, {"$project": shown}])), None)
 
     def _unfinished(self, slots: int) -> Iterator[dict[str, Any]]:
         shown = {"status": 1, "cancel_requested": 1, "demand": 1, "owner": "$lease.owner", "rest": _LEFT}
@@ -319,8 +321,8 @@ def _leased(owner: str | None, seconds: float) -> dict[str, Any]:
 
 def _neglected(run: dict[str, Any], grace: float) -> bool:
     rest = run["rest"]
-    if run["owner"] is not None and rest > 0:
-        return False
+    if run.get("owner") is not None:
+        return bool(rest <= 0)
     return run["status"] == "pending" or rest is None or rest < -grace * 1000
 
 

@@ -69,7 +69,8 @@ class RunStore(Protocol):
     def neglected(self, slots: int, grace: float) -> tuple[str, ...]:
         """Those of the `unfinished` that nobody looks after, and that therefore need a wake-up.
 
-        Nobody has them, and they are pending, or the time to look at them again passed `grace` seconds ago.
+        Their lease has run out; or nobody has them, and they are pending, or the time at which somebody was
+        to look at them again passed `grace` seconds ago.
         """
 
     def ahead(self, run_id: str) -> int:
@@ -96,7 +97,8 @@ class RunStore(Protocol):
     def rest(self, run_id: str) -> float:
         """Seconds for which the run is looked after: until its lease ends, or somebody comes back to it.
 
-        0.0 when it is due; infinite when it is finished or deleted.
+        0.0 when it is due, as a pending one always is, since it waits for others; infinite when it is
+        finished or deleted.
         """
 
     def check(self, *, thorough: bool = False) -> Sequence[Finding]:
