@@ -16,9 +16,10 @@ from counted import counted
 from flywheel import metrics
 from flywheel.app import Addresses, Flywheel, create_app
 from flywheel.config import NmpConfig
-from flywheel.health import Readiness
+from flywheel.errors import UserError
+from flywheel.health import Finding, Readiness
 from flywheel.metrics import DESCRIBED
-from flywheel.vitals import service_check
+from flywheel.vitals import answering, service_check
 from flywheel.web import make_app
 from run_world import WORKLOAD, make_records, make_world, settings, tool_record
 
@@ -155,3 +156,19 @@ def test_every_metric_follows_the_conventions_and_is_on_the_page(flywheel: Flywh
         assert (metric.kind == "histogram") == metric.name.endswith("_seconds")
         assert f"# HELP {metric.name}" in page or f"# HELP {metric.name.removesuffix('_total')}" in page
         assert not {"run_id", "job", "client_id", "workload_id"} & set(metric.labels)
+
+
+def test_a_process_that_serves_nothing_else_answers_on_a_port_of_its_own() -> None:
+    def away() -> list[Finding]:
+        return [Finding("runs", False, "no answer", "start MongoDB")]
+
+    with answering("127.0.0.1", 0, {"runs": away}) as url:
+        assert httpx.get(f"{url}/health/live", timeout=20).json()["status"] == "live"
+        unready = httpx.get(f"{url}/health/ready", timeout=20)
+        assert (unready.status_code, unready.json()["not_ready"][0]["mend"]) == (503, "start MongoDB")
+        assert "flywheel_run_step_duration_seconds" in httpx.get(f"{url}/metrics", timeout=20).text
+        port = int(url.rpartition(":")[2])
+        with pytest.raises(UserError, match=f"port {port}"), answering("127.0.0.1", port, {}):
+            pass
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health/live", timeout=5)

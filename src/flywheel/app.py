@@ -58,6 +58,7 @@ from flywheel.stores.logs.embedded import FILE_NAME as RECORDS_FILE
 from flywheel.stores.runs import RunStore
 from flywheel.stores.runs.embedded import EmbeddedRunStore
 from flywheel.vitals import (
+    advice,
     folder_check,
     record_states,
     run_states,
@@ -67,6 +68,7 @@ from flywheel.vitals import router as vitals_router
 from flywheel.web import make_app
 
 if TYPE_CHECKING:
+    from flywheel.orchestrator.broker import Broker
     from flywheel.orchestrator.tasks import CeleryWaker
 
 ROLES = ("orchestrator", "datastore", "customizer", "evaluator", "deployments")
@@ -230,6 +232,11 @@ def create_app(
         api_routers.append(jobs_router(context, wake))
         place = _place(settings.runs, data_dir)
         parts.append(Part("runs", "", place, stop=context.runs.close, check=context.runs.check))
+        if isinstance(settings.wakeups, CeleryWakeups):
+            broker = open_broker(settings.wakeups)  # Without it runs are stored, and woken later.
+            check = advice("wake-ups", broker.check)
+            place = f"Celery, {settings.wakeups.broker_url}"
+            parts.append(Part("wake-ups", "", place, stop=broker.close, check=check))
         states += [run_states(context.runs), record_states(records)]
         candidates = f"candidates: {', '.join(nim.model_name for nim in settings.nims) or 'none'}"
         stop = _in_turn(stop, context.services.close)
@@ -303,6 +310,17 @@ def open_celery(config: CeleryWakeups) -> CeleryWaker:
         needs = "wakeups.type: celery needs Celery and Redis' client: pip install 'flywheel[servers]'"
         raise ConfigError(needs) from error
     return CeleryWaker(config)
+
+
+def open_broker(config: CeleryWakeups) -> Broker:
+    """What looks at Redis, and leaves the traces of workers there."""
+    try:
+        from flywheel.orchestrator.broker import Broker  # noqa: PLC0415 - optional
+    except ImportError as error:
+        raise ConfigError(
+            "wakeups.type: celery needs Redis' client: pip install 'flywheel[servers]'"
+        ) from error
+    return Broker(config)
 
 
 def open_worker(settings: Settings, *, data_dir: Path) -> Context:

@@ -8,27 +8,33 @@ itself: else two that call each other would never start.
 from __future__ import annotations
 
 import shutil
+import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import httpx
+import uvicorn
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from flywheel import __version__, metrics
-from flywheel.health import Check, Finding
+from flywheel.errors import FlywheelError, UserError
+from flywheel.health import Check, Finding, Readiness
 from flywheel.metrics import Reading
 from flywheel.stores.logs import LogStore
 from flywheel.stores.runs import RunQuery, RunStore
+from flywheel.web import make_app
 
 FREE_BYTES_NEEDED = 256 * 1024**2
 """With less, the next training or import would end in the middle."""
 _SERVICE_TIMEOUT_S = 2.0
 _RECORDS_KEPT_S = 60.0
+_STOP_S = 5.0
 
 
 def router(
@@ -76,6 +82,18 @@ def service_check(name: str, url: str, transport: httpx.BaseTransport | None = N
     return check
 
 
+def advice(name: str, check: Check) -> Check:
+    """What `check` finds, as something that one can work without for a while."""
+
+    def look() -> list[Finding]:
+        try:
+            return [replace(finding, blocks=False) for finding in check()]
+        except FlywheelError as error:
+            return [Finding(name, False, str(error), blocks=False)]
+
+    return look
+
+
 def folder_check(folder: Path) -> Check:
     """Whether the data folder, or where it would be made, takes what is written."""
 
@@ -118,3 +136,30 @@ def record_states(store: LogStore) -> Callable[[], Iterable[Reading]]:
             return [(metrics.RECORDS, (), counted)]
 
     return states
+
+
+@contextmanager
+def answering(host: str, port: int, checks: Mapping[str, Check]) -> Iterator[str]:
+    """The three routes on a port of their own, for a process that serves nothing else; yields the address.
+
+    Port 0 picks a free one. Raises UserError where the port cannot be had.
+    """
+    try:
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise UserError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
+    readiness = Readiness(checks)
+    app = make_app("Vitals", "problem", [router(readiness.findings)])
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), name="vitals", daemon=True)
+    thread.start()
+    try:
+        yield f"http://{host}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(_STOP_S)
+        listener.close()
+        readiness.close()

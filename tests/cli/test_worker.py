@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import yaml
 
 from celery_world import asgi, finished, until
@@ -77,13 +80,26 @@ def test_a_worker_and_a_beat_bring_a_run_to_its_end(tmp_path, mongo_url, redis_u
         processes = []
         for command in ("worker", "beat"):
             output = stack.enter_context((tmp_path / f"{command}.log").open("w"))
-            processes.append(subprocess.Popen([*FLYWHEEL, command, *arguments], stderr=output))
+            processes.append(subprocess.Popen([*FLYWHEEL, command, *arguments, "--port", "0"], stderr=output))
         try:
             body = {"workload_id": "tool_router", "client_id": "support-app"}
             woken = Jobs(here, waker.wake).start(body).id
             forgotten = Jobs(here, lambda run_id: None).start(body).id
             until(lambda: finished(here, [woken, forgotten]))
             assert {here.runs.load(each).status for each in (woken, forgotten)} == {"completed"}
+            said = subprocess.run(
+                [*FLYWHEEL, "doctor", *arguments, "--json"],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            seen = {finding["check"]: finding["ok"] for finding in json.loads(said.stdout)}
+            assert (seen["runs"], seen["redis"], seen["workers"], seen["beats"]) == (True,) * 4
+            url = re.findall(r"at=(http://127\.0\.0\.1:\d+)", (tmp_path / "worker.log").read_text())[0]
+            assert httpx.get(f"{url}/health/ready", timeout=20).json()["status"] == "ready"
+            page = httpx.get(f"{url}/metrics", timeout=20).text
+            assert 'flywheel_runs_finished_total{status="completed"} 2.0' in page
         finally:
             for process in processes:
                 process.terminate()
