@@ -130,7 +130,7 @@ def test_two_workers_and_two_beats_advance_thirty_runs_each_in_one_hand_at_a_tim
         for name in ("one", "two"):
             processes.start("worker", f"worker-{name}", here)
             processes.start("beat", f"beat-{name}", here)
-        revisions = api.ended(ids, 120)
+        revisions = api.ended(ids, 200)
         nothing_twice(nemo, 30)
         audit(here, revisions)
         assert {name for *_, name in trail(here) if name != "test"} == {"worker-one", "worker-two"}
@@ -204,7 +204,7 @@ def test_runs_go_on_by_themselves_after_redis_is(fault, place, processes, tmp_pa
             port = facts["url"].rsplit(":", 1)[1].partition("/")[0]
             time.sleep(1)
             stack.enter_context(start_server("redis", "--dir", str(folder), "--port", port))
-        revisions = api.ended(ids, 90)
+        revisions = api.ended(ids, 200)
         nothing_twice(nemo, 6)
         audit(here, revisions)
         processes.end()
@@ -226,7 +226,7 @@ def test_runs_go_on_by_themselves_after_mongodb_was_away(place, processes, tmp_p
         time.sleep(4)
         port = facts["url"].rsplit(":", 1)[1]
         stack.enter_context(start_server("mongo", "--dir", folder, "--port", port))
-        api.ended(ids, 120)
+        api.ended(ids, 200)
         nothing_twice(nemo, 4)
         processes.end()
 
