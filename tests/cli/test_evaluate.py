@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,3 +146,51 @@ def test_cases_are_judged_and_written(tmp_path: Path) -> None:
         "by_kind": {"accepted": {"judged": 1, "agree": 1}, "case": {"judged": 1, "agree": 0}},
     }
     assert loose["agree"] == 2
+
+
+def labelled(tmp_path: Path, labels: list[Any], scores: dict[int, Any] | None = None) -> Any:
+    """Four answers, the last one wrong and one reference without any; the command's run."""
+    references = write(tmp_path / "r.jsonl", [reference(n) for n in (1, 2, 3, 4, 5)])
+    given = [answer(1, RIGHT), answer(2, RIGHT), answer(3, RIGHT), answer(4, call("book", {"city": "Rome"}))]
+    for number, line in enumerate(given, 1):
+        line["scores"] = (scores or {}).get(number)
+    answers = write(tmp_path / "a.jsonl", given)
+    file = write(tmp_path / "labels.jsonl", labels)
+    return run(answers, references, "--labels", file, "--json", tmp_path / "out.json")
+
+
+def test_scores_are_held_against_peoples_labels(tmp_path: Path) -> None:
+    labels = [{"id": f"r{n}", "right": right} for n, right in [(1, True), (2, "right"), (3, 0), (4, False)]]
+    judge = {n: {"correctness": {"rating": n % 2, "similarity": n}} for n in (1, 2, 3, 4)}
+
+    done = labelled(tmp_path, [*labels, {"id": "r5", "right": True}, {"id": "r9", "right": True}], judge)
+
+    assert done.exit_code == 0, done.output
+    people = json.loads((tmp_path / "out.json").read_text())["people"]
+    assert (people["labels"], people["used"]) == (6, 4)
+    assert list(people["scores"]) == [
+        "function_name_and_args_accuracy",
+        "nemo_function_name_and_args_accuracy",
+        "correctness.rating",
+    ]
+    ours, judged = people["scores"]["function_name_and_args_accuracy"], people["scores"]["correctness.rating"]
+    assert (ours["n"], ours["accuracy"], ours["kappa"]) == (4, 0.75, pytest.approx(0.5))
+    assert (judged["accuracy"], judged["kappa"]) == (0.5, pytest.approx(0.0))
+    assert "agreement with people" in done.output
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([{"id": "r1"}], r"label 1 \('r1'\): right is None"),
+        ([{"right": True}], "label 1 has no id"),
+        ([{"id": "r1", "right": True}, {"id": "r1", "right": False}], "two different labels for 'r1'"),
+        ([{"id": "other", "right": True}], "no label belongs to an answer; the first answer's id is 'r1'"),
+        ([], "no label belongs to an answer"),
+    ],
+)
+def test_labels_that_are_none_are_named(tmp_path: Path, labels: list[Any], message: str) -> None:
+    done = labelled(tmp_path, labels)
+
+    assert isinstance(done.exception, UserError)
+    assert re.search(message, str(done.exception))

@@ -18,6 +18,7 @@ from flywheel.cli.console import out, percent, print_json, table
 from flywheel.errors import UserError
 from flywheel.evaluation.calls import BadReference
 from flywheel.evaluation.cases import Agreement, judge
+from flywheel.evaluation.labels import read_labels, with_people
 from flywheel.evaluation.offline import Report, reference_of
 from flywheel.evaluation.offline import evaluate as evaluate_answers
 from flywheel.evaluation.values import Rules
@@ -49,6 +50,10 @@ def evaluate(
     cutoff: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE: exit code 1 where that score is lower. Repeatable.")
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help='People\'s labels of the answers, JSON lines {"id", "right"}: says who agrees.'),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the result to this file as JSON.")
     ] = None,
@@ -56,7 +61,7 @@ def evaluate(
     """Score a file of answers against a file of references, or our scoring against scoring cases."""
     rules = Rules(strings=strings, numbers=numbers)
     if cases is not None:
-        if answers is not None:
+        if answers is not None or labels is not None:
             raise UserError("give either --cases or ANSWERS and REFERENCES, not both")
         _cases(cases, rules, json_file)
         return
@@ -66,6 +71,8 @@ def evaluate(
     rows = [reference_of(record, number) for number, record in enumerate(read_lines(references), 1)]
     report = evaluate_answers(rows, list(read_lines(answers)), rules)
     document = report.as_dict()
+    if labels is not None:
+        document["people"] = with_people(report, read_labels(read_lines(labels)))
     _write(json_file, document)
     _show(report, document)
     missed = [
@@ -155,7 +162,19 @@ def _show(report: Report, document: Mapping[str, Any]) -> None:
     out.print(table(["score", "value", "95 % interval", "n"], rows))
     if document["failures"]:
         out.print(table(["wrong because", "answers"], document["failures"].items()))
+    if people := document.get("people"):
+        rows = [
+            (name, percent(found["accuracy"]), _kappa(found), found["n"])
+            for name, found in people["scores"].items()
+        ]
+        out.print(table(["agreement with people", "same", "kappa", "n"], rows))
     if report.bad_references:
         out.print(table(["reference left out because", "records"], report.bad_references.items()))
     if report.unused_answers:
         out.print(f"{report.unused_answers} answers belong to no reference")
+
+
+def _kappa(found: Mapping[str, Any]) -> str:
+    if found["kappa"] is None:
+        return "–"
+    return f"{found['kappa']:.2f} ({found['low']:.2f} – {found['high']:.2f})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flywheel.errors import UserError
@@ -57,6 +57,9 @@ class Line:
     key: str
     scored: ToolScores | None
     scores: Mapping[str, float | None]
+    answered: bool = False
+    given: Mapping[str, float] = field(default_factory=dict)
+    """Scores that came with the answer, such as a judge's in a downloaded sample, as `metric.score`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ def evaluate(references: Sequence[Reference], answers: Sequence[Mapping[str, Any
             continue
         answer = found.pop(reference.key, None)
         scored, nemo = _scored(reference, answer, rules)
-        lines.append(Line(reference.key, scored, {**scored.scores, **dict(zip(NEMO, nemo, strict=True))}))
+        scores = {**scored.scores, **dict(zip(NEMO, nemo, strict=True))}
+        lines.append(Line(reference.key, scored, scores, answer is not None, _given(answer or {})))
     known = {reference.key for reference in references}
     return Report(tuple(lines), dict(bad.most_common()), sum(key not in known for key in found))
 
@@ -127,6 +131,16 @@ def _scored(
     scored = score_answer(reference.answers, message, reason, reference.parameters, rules)
     names, both = nemo_scores(reference.calls, calls_of(message))
     return scored, (names, 0.0 if both is None else both)
+
+
+def _given(answer: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        f"{metric}.{name}": float(value)
+        for metric, scores in _part(answer, "scores").items()
+        if isinstance(scores, Mapping)
+        for name, value in scores.items()
+        if isinstance(value, int | float)
+    }
 
 
 def _paired(
