@@ -163,6 +163,7 @@ def test_scores_come_with_number_interval_and_scorer(api):
     }
     assert evaluation["score_details"]["tool_calling_correctness"]["scorer"] == "text-matcher"
     assert evaluation["latency_ms"] == {"mean": 12.0, "p50": 11.0, "p95": 20.0}
+    assert evaluation["judge_agreement"] == {"n": 100, "accuracy": 0.95, "kappa": 0.9}
 
 
 def test_a_running_job_shows_how_far_it_is(world):

@@ -170,6 +170,19 @@ def decisive_score(
     return "tool-calling-accuracy", name, (0.0, 1.0)
 
 
+def judge_agreement(result: EvaluationResult) -> dict[str, Any]:
+    """How far the judge agrees with the programmatic score (`n`, `accuracy`, `kappa`, `low`, `high`), if our
+    evaluator has measured it; else {}."""
+    for task, metric, score in _RUN_SCORES:
+        found: Any = result.custom_fields.get("judge_agreement")
+        for key in (task, f"{metric}.{score}", "with_score"):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping):
+            names = ("n", "accuracy", "kappa", "low", "high")
+            return {name: found[name] for name in names if found.get(name) is not None}
+    return {}
+
+
 def _score(result: EvaluationResult, task: str, metric: str, name: str) -> Score | None:
     scores = result.tasks[task].metrics.get(metric) if task in result.tasks else None
     score = scores.scores.get(name) if scores else None

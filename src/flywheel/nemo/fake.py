@@ -322,6 +322,11 @@ class FakeNemo(httpx.BaseTransport):
                 "latency_ms": {"mean": 12.0, "p50": 11.0, "p95": 20.0},
                 "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
                 "failures": {"wrong_value": 3},
+                "judge_agreement": {
+                    "custom-tool-calling": {
+                        "correctness.rating": {"with_score": {"n": 100, "accuracy": 0.95, "kappa": 0.9}}
+                    }
+                },
             },
         }
 

@@ -12,6 +12,7 @@ from flywheel.nemo.evaluation import (
     EvaluationResult,
     ModelRef,
     generic_job,
+    judge_agreement,
     run_scores,
     tool_calling_job,
 )
@@ -146,6 +147,7 @@ def _scored(run: Run, evaluation: Evaluation, result: EvaluationResult, context:
         latency_ms=_numbers(extra.get("latency_ms")),
         usage=_numbers(extra.get("usage")),
         failures={k: int(v) for k, v in _numbers(extra.get("failures")).items()},
+        judge_agreement=_numbers(judge_agreement(result)),
     )
 
 

@@ -181,6 +181,7 @@ def _evaluation(evaluation: Evaluation, urls: ServiceUrls, at: datetime) -> dict
         "latency_ms": evaluation.latency_ms or None,
         "usage": evaluation.usage or None,
         "failures": evaluation.failures or None,
+        "judge_agreement": evaluation.judge_agreement or None,
         "model": evaluation.model,
     }
 

@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 
 from flywheel.fake_chat import Reply
-from flywheel.nemo.evaluation import EvaluationResult, generic_job, run_scores, tool_calling_job
+from flywheel.nemo.evaluation import (
+    EvaluationResult,
+    generic_job,
+    judge_agreement,
+    run_scores,
+    tool_calling_job,
+)
 from services.evaluator.room import FILES_URL, finished, number_of, record, right, room_with
 
 Judge = Callable[[str], Reply]
@@ -102,6 +108,9 @@ def test_the_judge_is_measured_by_the_programmatic_score(tmp_path: Path) -> None
     ]
     assert with_score["accuracy"] == pytest.approx(0.9)
     assert with_score["kappa"] == pytest.approx((0.9 - 0.62) / (1 - 0.62))
+    shown = judge_agreement(result)
+    assert (shown["n"], shown["accuracy"], shown["kappa"]) == (10, 0.9, with_score["kappa"])
+    assert judge_agreement(result.model_copy(update={"custom_fields": {}})) == {}
 
 
 def test_the_judge_is_measured_by_people_on_answers_that_they_labelled(tmp_path: Path) -> None:

@@ -128,6 +128,8 @@ class Evaluation(Work):
     latency_ms: dict[str, float] = {}
     usage: dict[str, float] = {}
     failures: dict[str, int] = {}
+    judge_agreement: dict[str, float] = {}
+    """How far the judge agrees with the programmatic score: `n`, `accuracy`, `kappa`, `low`, `high`."""
 
     @property
     def kind(self) -> str:
