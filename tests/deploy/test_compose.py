@@ -35,7 +35,7 @@ def roles(service: dict[str, Any]) -> set[str]:
     return set(command[command.index("--roles") + 1].split(",")) if "--roles" in command else {command[0]}
 
 
-@pytest.mark.parametrize("name", [name for name in OURS if OURS[name]["command"][0] == "serve"])
+@pytest.mark.parametrize("name", OURS)
 def test_the_command_line_takes_every_command(name: str) -> None:
     root = typer.main.get_command(app)
     verb, *arguments = OURS[name]["command"]

@@ -12,37 +12,18 @@ import yaml
 
 from helm import schemas
 from helm.charts import CHART, HERE, Complaint, objects, run, template
+from helm.kubectl import Kubectl, namespace
 from servers import Cluster
 
 CASES = sorted(path.stem for path in (HERE / "values").glob("*.yaml"))
-NAMESPACE = "flow"
 
 pytestmark = [pytest.mark.slow, pytest.mark.enable_socket]
 
 
 @pytest.fixture(scope="module")
 def kubectl(cluster: Cluster) -> Iterator[Kubectl]:
-    found = Kubectl(cluster.kubeconfig)
-    found("create", "namespace", NAMESPACE)
-    yield found
-    found("delete", "namespace", NAMESPACE, "--wait=false")
-
-
-class Kubectl:
-    """kubectl and helm on one cluster, in one namespace."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        self._access = (f"--kubeconfig={kubeconfig}", f"--namespace={NAMESPACE}")
-
-    def __call__(self, *arguments: str, given: str | None = None) -> str:
-        return run("kubectl", *self._access, "--request-timeout=30s", *arguments, given=given)
-
-    def helm(self, *arguments: str | Path) -> str:
-        """Waits, for what has to become ready, two minutes at most."""
-        return run("helm", *self._access, *arguments, timeout=180)
-
-    def get(self, kind: str, name: str, path: str) -> str:
-        return self("get", kind, name, "--output", f"jsonpath={{{path}}}")
+    with namespace(cluster, "flow") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +36,10 @@ def known(kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def conform(text: str, known: Path) -> str:
     location = f"{known}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json"
-    skipped = ("-skip", "ServiceMonitor")  # The Prometheus operator's, which the API server does not know.
+    skipped = (
+        "-skip",
+        "ServiceMonitor,PodMonitor",
+    )  # The Prometheus operator's, which the API server does not know.
     return run("kubeconform", "-strict", *skipped, "-schema-location", location, "-summary", given=text)
 
 
@@ -64,7 +48,7 @@ def test_every_object_is_what_kubernetes_knows(case: str, kubectl: Kubectl, know
     rendered = template(f"--values={HERE / 'values' / f'{case}.yaml'}")
     assert "Invalid: 0, Errors: 0" in conform(rendered, known)
     # The API server wants a pod's account to exist, which a dry run does not make.
-    ours = [each for each in objects(rendered) if each["kind"] not in ("ServiceMonitor", "Pod")]
+    ours = [each for each in objects(rendered) if each["kind"] not in ("ServiceMonitor", "PodMonitor", "Pod")]
     said = kubectl("apply", "--dry-run=server", "--filename=-", given=yaml.safe_dump_all(ours))
     assert said.count("(server dry run)") == len(ours)
 
@@ -79,8 +63,7 @@ def test_an_embedded_installation_keeps_its_data_through_upgrade_rollback_and_un
     kubectl: Kubectl,
 ) -> None:
     def entities() -> str:
-        address = kubectl.get("service", "wheel-flywheel-embedded", ".spec.clusterIP")
-        return f"http://{address}:8001/v1/namespaces"
+        return f"{kubectl.address('wheel-flywheel-embedded', 8001)}/v1/namespaces"
 
     def pod() -> str:
         (found,) = kubectl("get", "pods", "--field-selector=status.phase=Running", "--output=name").split()
@@ -103,7 +86,7 @@ def test_an_embedded_installation_keeps_its_data_through_upgrade_rollback_and_un
 
     kubectl.helm("rollback", "wheel", "1", "--wait", "--timeout=2m")
     assert (pod() != second, kept()) == (True, True)
-    assert "Succeeded" in kubectl.helm("test", "wheel", "--timeout=1m")
+    assert "Succeeded" in kubectl.helm("test", "wheel", "--logs", "--timeout=1m")
 
     kubectl.helm("uninstall", "wheel", "--wait", "--timeout=1m")
     assert kubectl.get("pvc", "wheel-flywheel-embedded", ".status.phase") == "Bound"

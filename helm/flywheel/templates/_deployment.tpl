@@ -3,8 +3,8 @@ One Deployment of our image. Takes a dict:
   root        $
   component   name of the role, and of its block in the values
   args        arguments of `flywheel`
-  ports       dict of name to number; the first in `main` is the one that probes ask
-  main        name of the port that says whether it is ready; none for a program without one
+  ports       dict of name to number
+  main        name of the port that probes ask; `vitals` where nobody else asks anything
   servers     whether it talks to Elasticsearch, MongoDB and Redis
   account     service account; token   whether its token is mounted
   claim       claim of the data folder; none: an empty folder that goes with the pod
@@ -83,7 +83,6 @@ spec:
           {{- with $root.Values.extraEnvFrom }}
           envFrom: {{- toYaml . | nindent 12 }}
           {{- end }}
-          {{- if .ports }}
           ports:
             {{- range $name, $number := .ports }}
             - {name: {{ $name }}, containerPort: {{ $number }}}
@@ -104,6 +103,7 @@ spec:
             httpGet: {path: /health/live, port: {{ .main }}}
             periodSeconds: 5
             timeoutSeconds: 5
+          {{- if ne .main "vitals" }}
           # Until every node knows that this pod is leaving, it still answers.
           lifecycle: {preStop: {exec: {command: [sleep, "3"]}}}
           {{- end }}
