@@ -400,12 +400,13 @@ _NEEDS = {
 
 
 def _services_elsewhere(urls: ServiceUrls, addresses: Addresses, roles: frozenset[str]) -> list[Part]:
-    """What `roles` call in other processes; not started and stopped here, but looked at."""
+    """What `roles` call in other processes: looked at, but no reason to turn callers away, since runs wait
+    for a service that is away."""
     called = {getattr(urls, name): name for role in roles for name in _NEEDS.get(role, ())}
     own = {addresses.nemo, addresses.models}
     return [
-        Part(f"{name} elsewhere", "", url, check=service_check(f"{name} elsewhere", url))
-        for url, name in called.items()
+        Part(where, "", url, check=advice(where, service_check(where, url)))
+        for url, where in ((url, f"{name} elsewhere") for url, name in called.items())
         if url not in own
     ]
 

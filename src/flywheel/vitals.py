@@ -1,8 +1,7 @@
 """How a process tells the outside how it is: `/health/live`, `/health/ready` and `/metrics`, on each address.
 
-Live says that the process answers; ready, that what it needs answers too: its stores, its folder, and the
-services that it calls in other processes. A service counts as answering when it is live, not when it is ready
-itself: else two that call each other would never start.
+Live says that the process answers; ready, that what it cannot do without answers too: its stores and its
+folder. The services that it calls in other processes are shown beside them.
 """
 
 from __future__ import annotations
