@@ -8,6 +8,7 @@ samples' page) is optional in every model: a real NeMo evaluator does not send i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import httpx
@@ -191,6 +192,20 @@ def _score(result: EvaluationResult, task: str, metric: str, name: str) -> Score
 
 # The jobs of a run
 
+
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """What a judge is asked, and how its score is read."""
+
+    system: str
+    user: str
+    pattern: str
+    lowest: float
+    """The score of an answer that never came."""
+    right_from: float
+    """The score from which on the judge calls an answer right, by its own instructions."""
+
+
 # Judge prompts print values without a JSON filter: NeMo parses every template string that uses one.
 _TOOL_JUDGE_SYSTEM = """\
 You compare the tool calls that an assistant made with the tool calls that were expected of it.
@@ -247,8 +262,10 @@ CONVERSATION
 # A number that is not on the scale is not found, and leaves the answer unscored.
 _RATING_PATTERN = r'"score"\s*:\s*"?([01])(?:\.0+)?"?\s*[,}]'
 _SIMILARITY_PATTERN = r'"score"\s*:\s*"?(10(?:\.0+)?|[1-9](?:\.\d+)?)"?\s*[,}]'
-SAME_FROM: Final = 8
-"""From this similarity on the key facts are the same, by the judge's own instructions."""
+_TOOL_JUDGE: Final = _Prompt(_TOOL_JUDGE_SYSTEM, _TOOL_JUDGE_USER, _RATING_PATTERN, 0, 1)
+_TEXT_JUDGE: Final = _Prompt(
+    _TEXT_JUDGE_SYSTEM, _TEXT_JUDGE_USER, _SIMILARITY_PATTERN, SIMILARITY_SCALE[0], 8
+)
 _VERDICT_SCHEMA: Final = {
     "type": "object",
     "properties": {"reasoning": {"type": "string"}, "score": {"type": "number"}},
@@ -299,7 +316,7 @@ def tool_calling_job(
     right whatever the words. Each request keeps its own `tool_choice`.
     """
     correctness = (
-        _judge_metric(judge, _TOOL_JUDGE_SYSTEM, _TOOL_JUDGE_USER, "rating", _RATING_PATTERN, 1)
+        _judge_metric(judge, "rating", _TOOL_JUDGE)
         if judge is not None
         else {"type": "text-matcher", "params": {"tool_calls_ground_truth": _EXPECTED_CALLS}}
     )
@@ -337,10 +354,7 @@ def generic_job(
     beside = _companions(rules) if companions else {}
     params = _params(limit, parallelism, request_timeout, max_retries, max_tokens, temperature)
     if judge is not None:
-        metric = _judge_metric(
-            judge, _TEXT_JUDGE_SYSTEM, _TEXT_JUDGE_USER, "similarity", _SIMILARITY_PATTERN, SAME_FROM
-        )
-        metrics = {"llm-judge": metric} | beside
+        metrics = {"llm-judge": _judge_metric(judge, "similarity", _TEXT_JUDGE)} | beside
         return _job(TEXT_TASK, metrics, model, files_url, params, namespace, custom_fields)
     matcher = {
         "type": "text-matcher",
@@ -366,18 +380,17 @@ def _companions(rules: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _judge_metric(
-    judge: ModelRef, system: str, user: str, score: str, pattern: str, right_from: int
-) -> dict[str, Any]:
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
-    parser = {"type": "regex", "pattern": pattern}
+def _judge_metric(judge: ModelRef, score: str, prompt: _Prompt) -> dict[str, Any]:
+    messages = [{"role": "system", "content": prompt.system}, {"role": "user", "content": prompt.user}]
+    parser = {"type": "regex", "pattern": prompt.pattern}
     params: dict[str, Any] = {
         "model": judge,
         "template": {"messages": messages, "max_tokens": 1024},
         "scores": {score: {"type": "int", "parser": parser}},
     }
     # What NVIDIA's evaluator does not look at.
-    params |= {"response_format": _VERDICT_FORMAT, "order_seed": ORDER_SEED, "right_from": right_from}
+    params |= {"response_format": _VERDICT_FORMAT, "order_seed": ORDER_SEED}
+    params |= {"lowest": prompt.lowest, "right_from": prompt.right_from}
     return {"type": "llm-judge", "params": params}
 
 

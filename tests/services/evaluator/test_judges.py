@@ -74,6 +74,18 @@ def test_a_similarity_that_is_not_on_the_scale_is_none(tmp_path: Path, score: An
     assert run_scores(result)["exact_match"].value == 1.0
 
 
+def test_an_answer_that_never_came_is_at_the_low_end_of_the_scale_and_not_judged(tmp_path: Path) -> None:
+    def student(body: dict[str, Any]) -> Reply:
+        return Reply("too long", status=400) if number_of(body) == 4 else right(body)
+
+    result, asked = judged(tmp_path, generic_job, lambda text: says(9), student, rows=4)
+
+    assert len(asked) == 3
+    score = run_scores(result)["similarity"]
+    assert score.stats is not None
+    assert (score.value, score.stats.min, score.stats.count) == (7.0, 1.0, 4)
+
+
 def test_strict_json_is_asked_for_and_the_order_is_drawn_and_kept(tmp_path: Path) -> None:
     result, asked = judged(tmp_path, generic_job, lambda text: says(9), rows=24)
     assert {body["response_format"]["type"] for body in asked} == {"json_schema"}

@@ -5,8 +5,9 @@ pattern is searched anywhere in the reply and its first group read as a number, 
 reads 10 as 1, as NVIDIA's does, and `(\\d+)` reads it as ten.
 
 Ours beside NVIDIA's: `response_format`, asked for where the judge's server knows it; `order_seed`, which
-draws for each row whether its template sees `candidate_first`, so that no side is favoured by its place; and
-`right_from`, the score from which on the judge calls an answer right, by which it is measured itself.
+draws for each row whether its template sees `candidate_first`, so that no side is favoured by its place;
+`right_from`, the score from which on the judge calls an answer right, by which it is measured itself; and
+`lowest`, the score of an answer that never came (0 unless given).
 """
 
 from __future__ import annotations
@@ -54,10 +55,11 @@ class LlmJudge:
         self._format = _object(params, "response_format")
         self._seed = _number_of(params, "order_seed")
         self._right_from = _number_of(params, "right_from")
+        self._lowest = _number_of(params, "lowest") or 0.0
 
     async def score(self, item: Mapping[str, Any], sample: Sample) -> Verdict:
         if sample.missing:  # Nothing is the worst answer, and asking a judge about it would cost money.
-            return lowest(self.score_names)
+            return lowest(self.score_names, self._lowest)
         context, details = _context(item, sample), None
         if self._seed is not None:
             details = {"candidate_first": _drawn(self._seed, item)}
