@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from flywheel.errors import UserError
+
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", help="Write a report with plots to this file; it needs no script and no network."),
+]
 
 _PLAIN_WIDTH = 160
 """Columns where the output is no terminal: files are read in wide windows."""
@@ -27,6 +36,33 @@ def complain(message: str) -> None:
 def print_json(value: Any) -> None:
     """`value` as JSON on stdout."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def write_json(option: str, path: Path | None, value: Any) -> None:
+    """`value` as JSON to the file that `option` names, on stdout for `-`; nothing without a file."""
+    if path is None:
+        return
+    if str(path) == "-":
+        print_json(value)
+    else:
+        write_text(option, path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(option: str, path: Path, text: str) -> None:
+    """`text` to the file that `option` names. Raises UserError where it cannot be written."""
+    try:
+        path.write_text(text, "utf-8", errors="backslashreplace")  # JSON may hold half a surrogate pair.
+    except OSError as error:
+        raise UserError(f"{option} {path}: cannot be written: {error.strerror}") from error
+
+
+def load_reports() -> ModuleType:
+    """`flywheel.reports`, which draws with a package that not everybody has. Raises UserError without it."""
+    try:
+        from flywheel import reports  # noqa: PLC0415 - optional, and slow to import
+    except ImportError as error:
+        raise UserError("--html needs matplotlib: pip install 'flywheel[report]'") from error
+    return reports
 
 
 def table(

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from flywheel.cli.console import out, percent, print_json, table
+from flywheel.cli.console import Html, load_reports, out, percent, table, write_json, write_text
 from flywheel.errors import UserError
 from flywheel.evaluation.calls import BadReference
 from flywheel.evaluation.cases import Agreement, judge
@@ -57,23 +57,29 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the result to this file as JSON.")
     ] = None,
+    html: Html = None,
 ) -> None:
     """Score a file of answers against a file of references, or our scoring against scoring cases."""
     rules = Rules(strings=strings, numbers=numbers)
     if cases is not None:
         if answers is not None or labels is not None:
             raise UserError("give either --cases or ANSWERS and REFERENCES, not both")
+        if html is not None:
+            raise UserError("--html shows answers and references; --cases has --json")
         _cases(cases, rules, json_file)
         return
     if answers is None or references is None:
         raise UserError("give ANSWERS and REFERENCES, or --cases FILE")
     wanted = [_cutoff(text) for text in cutoff or ()]
+    reports = load_reports() if html else None
     rows = [reference_of(record, number) for number, record in enumerate(read_lines(references), 1)]
     report = evaluate_answers(rows, list(read_lines(answers)), rules)
     document = report.as_dict()
     if labels is not None:
         document["people"] = with_people(report, read_labels(read_lines(labels)))
-    _write(json_file, document)
+    write_json("--json", json_file, document)
+    if reports and html:
+        write_text("--html", html, reports.evaluation_report(document, answers.name, references.name))
     _show(report, document)
     missed = [
         f"{name} is {document['scores'][_known(name, document)]['value']:.4f}, below {least:g}"
@@ -115,7 +121,7 @@ def _cases(path: Path, rules: Rules, json_file: Path | None) -> None:
     except BadReference as error:
         raise UserError(f"{path}: {error}") from error
     document = agreement.as_dict()
-    _write(json_file, document)
+    write_json("--json", json_file, document)
     rows = [
         (kind, counts["judged"], counts["agree"], percent(counts["agree"] / counts["judged"]))
         for kind, counts in document["by_kind"].items()
@@ -138,18 +144,6 @@ def _known(name: str, document: Mapping[str, Any]) -> str:
     if name not in document["scores"]:
         raise UserError(f"--cutoff: there is no score {name!r}; there are {', '.join(document['scores'])}")
     return name
-
-
-def _write(path: Path | None, document: Mapping[str, Any]) -> None:
-    if path is None:
-        return
-    if str(path) == "-":
-        print_json(document)
-        return
-    try:
-        path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    except OSError as error:
-        raise UserError(f"--json {path}: cannot be written: {error.strerror}") from error
 
 
 def _show(report: Report, document: Mapping[str, Any]) -> None:

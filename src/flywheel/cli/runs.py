@@ -1,4 +1,4 @@
-"""`flywheel runs`: start, list, show, watch, cancel and delete turns of the wheel, over the public API."""
+"""`flywheel runs`: start, list, show, report, watch, cancel and delete turns of the wheel, over the API."""
 
 from __future__ import annotations
 
@@ -13,10 +13,22 @@ from rich.live import Live
 
 from flywheel.cli import report
 from flywheel.cli.client import Api, AsJson, DataDir, Url
-from flywheel.cli.console import duration, err, out, print_json, table
+from flywheel.cli.console import (
+    Html,
+    duration,
+    err,
+    load_reports,
+    out,
+    print_json,
+    table,
+    write_json,
+    write_text,
+)
 from flywheel.errors import NotFound, UserError
 
-app = typer.Typer(no_args_is_help=True, help="Turns of the wheel: start, list, show, watch, cancel, delete.")
+app = typer.Typer(
+    no_args_is_help=True, help="Turns of the wheel: start, list, show, report, watch, cancel, delete."
+)
 
 HERE = Path(".flywheel")
 POLL_S = 0.5
@@ -94,6 +106,27 @@ def show(run: RunId = None, url: Url = None, data: DataDir = HERE, as_json: AsJs
         return
     for part in report.ended(job) if job["status"] in report.ENDED else [report.live(job)]:
         out.print(part)
+
+
+@app.command("report")
+def write_report(
+    run: RunId = None,
+    html: Html = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the run's document to this file as JSON.")
+    ] = None,
+    url: Url = None,
+    data: DataDir = HERE,
+) -> None:
+    """Write a run as one HTML file: verdict, scores, plots, data, configuration."""
+    if html is None and json_file is None:
+        raise UserError("say where the report goes: --html FILE, --json FILE, or both")
+    reports = load_reports() if html else None
+    api = Api.find(url, data)
+    job = api.get(f"/api/jobs/{find(api, run)}")
+    write_json("--json", json_file, job)
+    if reports and html:
+        write_text("--html", html, reports.run_report(job))
 
 
 @app.command()
