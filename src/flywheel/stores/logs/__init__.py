@@ -14,12 +14,13 @@ from flywheel.stores.logs.errors import (
     LogStoreUnreachable,
     RecordRefused,
 )
-from flywheel.stores.logs.protocol import DAY, Added, LogStore, TimeBucket, WorkloadSummary
+from flywheel.stores.logs.protocol import DAY, Added, Filter, LogStore, TimeBucket, WorkloadSummary
 
 __all__ = [
     "DAY",
     "Added",
     "EmbeddedLogStore",
+    "Filter",
     "LogStore",
     "LogStoreBusy",
     "LogStoreDamaged",

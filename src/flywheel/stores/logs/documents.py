@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from flywheel.models import LATEST, NO_METADATA, Record, Workload, epoch_seconds
+from flywheel.stores.logs.protocol import Filter
 
 TIME = "timestamp"
 _KEYWORD = {"type": "keyword"}
@@ -90,9 +91,9 @@ class Layout:
     clocks: tuple[Clock, ...]
     metadata: bool
 
-    def where(self, **filters: Any) -> dict[str, Any]:
-        """A query for the records that `filters` of the protocol mean, whatever the clock."""
-        return any_of([matching(clock, **filters) for clock in self.clocks])
+    def where(self, workload: Workload | None, where: Filter) -> dict[str, Any]:
+        """A query for the records that are meant, whatever the clock."""
+        return any_of([matching(clock, workload, where) for clock in self.clocks])
 
 
 OURS = Layout("flywheel", (Clock(1_000, exact=True),), metadata=True)
@@ -131,22 +132,15 @@ def template(index: str, *, shards: int, replicas: int) -> dict[str, Any]:
     }
 
 
-def matching(
-    clock: Clock,
-    workload: Workload | None = None,
-    client_id: str | None = None,
-    since: float | None = None,
-    until: float | None = None,
-    conversation_id: str | None = None,
-) -> dict[str, Any]:
+def matching(clock: Clock, workload: Workload | None, where: Filter) -> dict[str, Any]:
     """A query for the records of one clock."""
     terms = {
-        "client_id": workload.client_id if workload else client_id,
+        "client_id": workload.client_id if workload else where.get("client_id"),
         "workload_id": workload.workload_id if workload else None,
-        "conversation_id": conversation_id,
+        "conversation_id": where.get("conversation_id"),
     }
     clauses = [{"term": {name: value}} for name, value in terms.items() if value is not None]
-    return {"bool": {"filter": [*clauses, *clock.where(since, until)]}}
+    return {"bool": {"filter": [*clauses, *clock.where(where.get("since"), where.get("until"))]}}
 
 
 def any_of(queries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, suppress
 from itertools import islice
-from typing import Any
+from typing import Any, Unpack
 
 from flywheel.config import ElasticsearchRecords
 from flywheel.errors import FlywheelError, StorageFull
@@ -44,7 +44,7 @@ from flywheel.stores.logs.elasticsearch_client import (
     TooLarge,
 )
 from flywheel.stores.logs.errors import LogStoreDenied, LogStoreOverloaded, LogStoreRefused, RecordRefused
-from flywheel.stores.logs.protocol import DAY, Added, TimeBucket, WorkloadSummary
+from flywheel.stores.logs.protocol import DAY, Added, Filter, TimeBucket, WorkloadSummary
 
 _BATCH = 1_000  # Records of a bulk …
 _BATCH_BYTES = 8 * 1024**2  # … and about its size: Elastic's advice is 5 to 15 MB.
@@ -98,12 +98,9 @@ class ElasticsearchLogStore:
         self,
         workload: Workload | None = None,
         *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
         newest_first: bool = True,
         limit: int | None = None,
+        **where: Unpack[Filter],
     ) -> Iterator[Record]:
         layout = self._refreshed()
         if layout is None or limit == 0:
@@ -113,7 +110,7 @@ class ElasticsearchLogStore:
                 stack.enter_context(
                     closing(
                         self._stream(
-                            matching(clock, workload, client_id, since, until, conversation_id),
+                            matching(clock, workload, where),
                             "desc" if newest_first else "asc",
                         )
                     )
@@ -126,23 +123,13 @@ class ElasticsearchLogStore:
     def count(
         self,
         workload: Workload | None = None,
-        *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
+        **where: Unpack[Filter],
     ) -> int:
         layout = self._refreshed()
         if layout is None:
             return 0
-        where = layout.where(
-            workload=workload,
-            client_id=client_id,
-            since=since,
-            until=until,
-            conversation_id=conversation_id,
-        )
-        answer = self._search(index=self._index, query=where, size=0, track_total_hits=True)
+        query = layout.where(workload, where)
+        answer = self._search(index=self._index, query=query, size=0, track_total_hits=True)
         return int(answer["hits"].total["value"])
 
     def workloads(self) -> list[WorkloadSummary]:
@@ -152,7 +139,7 @@ class ElasticsearchLogStore:
         names: dict[str, Any] = {name: {"terms": {"field": name}} for name in ("client_id", "workload_id")}
         edges = {"first": {"min": {"field": TIME}}, "last": {"max": {"field": TIME}}}
         for clock in layout.clocks if layout else ():
-            for bucket in self._buckets(matching(clock), names, edges):
+            for bucket in self._buckets(matching(clock, None, {}), names, edges):
                 workload = Workload(bucket["key"]["client_id"], bucket["key"]["workload_id"])
                 first, last = (clock.read(bucket[name]["value"] or 0.0) for name in ("first", "last"))
                 count = bucket["doc_count"]
@@ -166,20 +153,17 @@ class ElasticsearchLogStore:
         self,
         workload: Workload | None = None,
         *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
         interval_s: int = DAY,
+        **where: Unpack[Filter],
     ) -> list[TimeBucket]:
         layout = self._refreshed()
         counts: dict[float, int] = {}
         for clock in layout.clocks if layout else ():
-            where = matching(clock, workload, client_id, since, until, conversation_id)
+            query = matching(clock, workload, where)
             spans = {
                 "span": {"date_histogram": {"field": TIME, "fixed_interval": clock.interval(interval_s)}}
             }
-            for bucket in self._buckets(where, spans):
+            for bucket in self._buckets(query, spans):
                 start = clock.read(bucket["key"]["span"])
                 counts[start] = counts.get(start, 0) + bucket["doc_count"]
         return [TimeBucket(start, counts[start]) for start in sorted(counts)]
@@ -187,30 +171,20 @@ class ElasticsearchLogStore:
     def delete(
         self,
         workload: Workload | None = None,
-        *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
+        **where: Unpack[Filter],
     ) -> int:
         """As promised by the protocol; the disk's bytes go when Elasticsearch merges its segments."""
         layout = self._refreshed()
         if layout is None:
             return 0
-        where = layout.where(
-            workload=workload,
-            client_id=client_id,
-            since=since,
-            until=until,
-            conversation_id=conversation_id,
-        )
+        query = layout.where(workload, where)
         deleted = 0
         conflicts = iter(PAUSES)
         while True:  # Piece by piece: every call ends within its timeout, and needs no right but `delete`.
             answer = self._client.call(
                 lambda es: es.delete_by_query(
                     index=self._index,
-                    query=where,
+                    query=query,
                     conflicts="proceed",
                     max_docs=_DELETED_AT_ONCE,
                     refresh=True,

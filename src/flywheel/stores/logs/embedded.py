@@ -13,12 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Unpack
 
 from flywheel.errors import StorageFull
 from flywheel.health import Finding
 from flywheel.models import Record, Workload, conversation_in
 from flywheel.stores.logs.errors import LogStoreBusy, LogStoreDamaged, LogStoreTooNew
-from flywheel.stores.logs.protocol import DAY, Added, TimeBucket, WorkloadSummary
+from flywheel.stores.logs.protocol import DAY, Added, Filter, TimeBucket, WorkloadSummary
 
 FILE_NAME = "records.sqlite"
 """The file's name in a data folder."""
@@ -105,16 +106,13 @@ class EmbeddedLogStore:
         self,
         workload: Workload | None = None,
         *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
         newest_first: bool = True,
         limit: int | None = None,
+        **where: Unpack[Filter],
     ) -> Iterator[Record]:
-        where, values = _where(workload, client_id, since, until, conversation_id)
+        wanted, values = _where(workload, where)
         order = "DESC" if newest_first else "ASC"
-        sql = f"SELECT {_COLUMNS} FROM records WHERE {where} ORDER BY timestamp {order}, seq {order} LIMIT ?"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM records WHERE {wanted} ORDER BY timestamp {order}, seq {order} LIMIT ?"  # noqa: S608
         with self._connection() as db:
             for row in db.execute(sql, [*values, -1 if limit is None else limit]):
                 yield Record(*row)
@@ -122,15 +120,11 @@ class EmbeddedLogStore:
     def count(
         self,
         workload: Workload | None = None,
-        *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
+        **where: Unpack[Filter],
     ) -> int:
-        where, values = _where(workload, client_id, since, until, conversation_id)
+        wanted, values = _where(workload, where)
         with self._connection() as db:
-            return int(db.execute(f"SELECT COUNT(*) FROM records WHERE {where}", values).fetchone()[0])  # noqa: S608
+            return int(db.execute(f"SELECT COUNT(*) FROM records WHERE {wanted}", values).fetchone()[0])  # noqa: S608
 
     def workloads(self) -> list[WorkloadSummary]:
         with self._connection() as db:
@@ -144,15 +138,12 @@ class EmbeddedLogStore:
         self,
         workload: Workload | None = None,
         *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
         interval_s: int = DAY,
+        **where: Unpack[Filter],
     ) -> list[TimeBucket]:
-        where, values = _where(workload, client_id, since, until, conversation_id)
+        wanted, values = _where(workload, where)
         number = f"CAST(timestamp / {float(interval_s)} AS INTEGER)"
-        sql = f"SELECT {number}, COUNT(*) FROM records WHERE {where} GROUP BY 1 ORDER BY 1"  # noqa: S608
+        sql = f"SELECT {number}, COUNT(*) FROM records WHERE {wanted} GROUP BY 1 ORDER BY 1"  # noqa: S608
         with self._connection() as db:
             rows = db.execute(sql, values).fetchall()
         return [TimeBucket(float(number * interval_s), count) for number, count in rows]
@@ -160,16 +151,12 @@ class EmbeddedLogStore:
     def delete(
         self,
         workload: Workload | None = None,
-        *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
+        **where: Unpack[Filter],
     ) -> int:
-        where, values = _where(workload, client_id, since, until, conversation_id)
+        wanted, values = _where(workload, where)
         with self._connection() as db:
             db.execute("PRAGMA secure_delete = ON")  # Customers' words are overwritten, not just unlinked.
-            gone = db.execute(f"DELETE FROM records WHERE {where}", values).rowcount  # noqa: S608
+            gone = db.execute(f"DELETE FROM records WHERE {wanted}", values).rowcount  # noqa: S608
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return gone
 
@@ -226,19 +213,13 @@ def _class(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # The low byte; the others hold the details.
 
 
-def _where(
-    workload: Workload | None,
-    client_id: str | None,
-    since: float | None,
-    until: float | None,
-    conversation_id: str | None,
-) -> tuple[str, list[str | float]]:
-    conditions = {
-        "client_id = ?": workload.client_id if workload else client_id,
+def _where(workload: Workload | None, where: Filter) -> tuple[str, list[str | float]]:
+    conditions: dict[str, str | float | None] = {
+        "client_id = ?": workload.client_id if workload else where.get("client_id"),
         "workload_id = ?": workload.workload_id if workload else None,
-        "timestamp >= ?": since,
-        "timestamp < ?": until,
-        "conversation_in(metadata) = ?": conversation_id,
+        "timestamp >= ?": where.get("since"),
+        "timestamp < ?": where.get("until"),
+        "conversation_in(metadata) = ?": where.get("conversation_id"),
     }
     used = {sql: value for sql, value in conditions.items() if value is not None}
     return " AND ".join(used) or "1", list(used.values())

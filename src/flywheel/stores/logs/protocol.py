@@ -1,16 +1,15 @@
 """What a store of teacher records can do, whatever it is built on.
 
 A store keeps and finds; it does not parse (see `flywheel.curation.reading`) and it does not judge (see
-`flywheel.curation`). Filters are the same everywhere: `workload`, or all workloads of a `client_id`; `since`
-(inclusive) and `until` (exclusive) in seconds since the epoch; `conversation_id`, as the records' metadata
-names it; what is left out does not filter. Records older than a time are removed by `delete(until=…)`.
+`flywheel.curation`). Filters are the same everywhere: a `workload`, or what `Filter` names. Records older
+than a time are removed by `delete(until=…)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict, Unpack
 
 from flywheel.health import Finding
 from flywheel.models import Record, Workload
@@ -45,6 +44,17 @@ class TimeBucket:
     count: int
 
 
+class Filter(TypedDict, total=False):
+    """Which records are meant: all workloads of a `client_id`; `since` (inclusive) and `until` (exclusive) in
+    seconds since the epoch; `conversation_id`, as the records' metadata names it. What is left out, or None,
+    does not filter."""
+
+    client_id: str | None
+    since: float | None
+    until: float | None
+    conversation_id: str | None
+
+
 class LogStore(Protocol):
     def add(self, records: Iterable[Record]) -> Added:
         """Keep `records` that are not there yet, by `Record.key`.
@@ -58,12 +68,9 @@ class LogStore(Protocol):
         self,
         workload: Workload | None = None,
         *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
         newest_first: bool = True,
         limit: int | None = None,
+        **where: Unpack[Filter],
     ) -> Iterator[Record]:
         """Records as of this moment, by time, streamed."""
         ...
@@ -71,11 +78,7 @@ class LogStore(Protocol):
     def count(
         self,
         workload: Workload | None = None,
-        *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
+        **where: Unpack[Filter],
     ) -> int: ...
 
     def workloads(self) -> Sequence[WorkloadSummary]:
@@ -86,11 +89,8 @@ class LogStore(Protocol):
         self,
         workload: Workload | None = None,
         *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
         interval_s: int = DAY,
+        **where: Unpack[Filter],
     ) -> Sequence[TimeBucket]:
         """Records by intervals of `interval_s` seconds, counted from the epoch; empty ones are left out."""
         ...
@@ -98,11 +98,7 @@ class LogStore(Protocol):
     def delete(
         self,
         workload: Workload | None = None,
-        *,
-        client_id: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        conversation_id: str | None = None,
+        **where: Unpack[Filter],
     ) -> int:
         """Remove the records for good and say how many there were."""
         ...
