@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -34,6 +35,7 @@ DEADLINE_S = 600.0
 
 
 Job = dict[str, Any]
+ASKED = {"workload_id": "tool_router", "client_id": "support-app"}
 
 
 def evaluation(job: Job, eval_type: str) -> Job:
@@ -194,30 +196,44 @@ class Wheel:
         ]
 
 
+def completed(server: Wheel, run_id: str) -> Job:
+    """The job's document when it is over, which must be well."""
+    job = server.wait_for(run_id, lambda j: j["status"] not in ("queued", "running"), "the run's end")
+    assert job["status"] == "completed", job["error"]
+    return job
+
+
+def same_turn(job: Job, other: Job) -> None:
+    """Both runs had the same data, learned the same and scored the same."""
+    assert _datasets(job) == _datasets(other)
+    for key in ("train_loss", "val_loss"):
+        assert math.isclose(training(job)[key], training(other)[key], rel_tol=1e-3), key
+    assert _scores(job) == _scores(other)
+
+
+def _datasets(job: Job) -> dict[str, str]:
+    return {dataset["kind"]: dataset["sha256"] for dataset in job["datasets"]}
+
+
+def _scores(job: Job) -> dict[str, dict[str, float]]:
+    return {e["eval_type"]: e["scores"] for nim in job["nims"] for e in nim["evaluations"]}
+
+
+def teacher_log(folder: Path, records: int) -> Path:
+    """A file with `records` records of the demo's `tool_router` workload."""
+    everything, log = folder / "all.jsonl", folder / "records.jsonl"
+    command = [sys.executable, "-m", "flywheel.synthesis.support", "--seed", "7", "--out", str(everything)]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    wanted = [line for line in everything.read_text("utf-8").splitlines() if '"tool_router"' in line]
+    log.write_text("\n".join(wanted[:records]), "utf-8")
+    return log
+
+
 @contextlib.contextmanager
 def wheel(folder: Path, records: int = 300, config: str = CONFIG) -> Iterator[Wheel]:
     """A running server with `records` records of the demo's `tool_router` workload in it."""
     made = Wheel(folder, config)
-    log = folder / "records.jsonl"
-    lines = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "flywheel.synthesis.support",
-            "--seed",
-            "7",
-            "--out",
-            str(folder / "all.jsonl"),
-        ],
-        check=True,
-        timeout=120,
-        capture_output=True,
-    )
-    assert lines.returncode == 0
-    wanted = [
-        line for line in (folder / "all.jsonl").read_text("utf-8").splitlines() if '"tool_router"' in line
-    ]
-    log.write_text("\n".join(wanted[:records]), "utf-8")
+    log = teacher_log(folder, records)
     made.flywheel(
         "records", "import", str(log), *(("--config", str(made.config)) if config != CONFIG else ())
     )
