@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from flywheel.config import Pricing, TeacherConfig
+from flywheel.nemo.evaluation import decisive_score
 from flywheel.nemo.fake import FakeNemo
+from flywheel.orchestrator.decision import best
 from flywheel.orchestrator.wire import detail
-from run_world import settings
+from flywheel.stores.runs.document import Score
+from run_world import CHAT, settings
 
 TEACHER = TeacherConfig(
     model_name="big", url="https://teacher.test/v1/chat/completions", api_key_env="TEACHER_KEY"
@@ -106,3 +109,35 @@ def test_what_a_thousand_requests_cost_is_told_where_prices_are_known(world):
         f"test/student {kind}" for kind in ("base-eval", "icl-eval", "customized-eval")
     }
     assert all(amount > 0 for amount in run.decision.cost["systems"].values())
+
+
+def with_json(run, matches, n=100):
+    """The run with `json_match` scores of this many records, in the order of its evaluations."""
+    (candidate,) = run.candidates
+    evaluations = tuple(
+        each.but(scores={**each.scores, "json_match": Score(value=value, n=n)})
+        for each, value in zip(candidate.evaluations, matches, strict=True)
+    )
+    return run.but(candidates=(candidate.but(evaluations=evaluations),))
+
+
+def test_answers_in_json_are_ranked_as_json_and_words_by_similarity(world):
+    here = world()
+    run = here.finish(here.start(CHAT))
+    assert (best(run).metric, best(run).eval_type) == ("similarity", "customized-eval")
+    in_json = with_json(run, (0.2, 0.7, 0.4))
+    assert (best(in_json).metric, best(in_json).eval_type) == ("json_match", "icl-eval")
+    few = with_json(run, (0.2, 0.7, 0.4), n=30)
+    assert best(few).metric == "similarity", "most of its records do not ask for JSON"
+
+
+@pytest.mark.parametrize(
+    ("name", "metrics", "found"),
+    [
+        ("json_match", {"text-matcher": {}}, ("json-match", "json_match", (0.0, 1.0))),
+        ("similarity", {"json-match": {}, "llm-judge": {}}, ("llm-judge", "similarity", (1, 10))),
+        ("similarity", {"json-match": {}, "text-matcher": {}}, ("text-matcher", "similarity", (1, 10))),
+    ],
+)
+def test_where_samples_have_the_score_that_decides(name, metrics, found):
+    assert decisive_score(metrics, "schema", name) == found

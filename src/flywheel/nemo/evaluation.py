@@ -19,6 +19,7 @@ from flywheel.nemo.calls import Caller
 TOOL_TASK: Final = "custom-tool-calling"
 TEXT_TASK: Final = "llm-as-judge"
 TEXT_TASK_WITHOUT_JUDGE: Final = "text-matching"
+JSON_MATCH: Final = "json_match"
 SIMILARITY_SCALE: Final = (1, 10)
 ORDER_SEED: Final = 42
 """Draws for each record whether a judge sees the reference or the candidate first."""
@@ -113,7 +114,7 @@ class EvaluationResult(_Wire):
 _TOOL_ACCURACY: Final = (TOOL_TASK, "tool-calling-accuracy")
 _TEXT_TASKS: Final = (TEXT_TASK, TEXT_TASK_WITHOUT_JUDGE)
 _COMPANIONS: Final = {
-    ("json-match", "json_match"): "json_match",
+    ("json-match", JSON_MATCH): JSON_MATCH,
     ("json-match", "json_valid"): "json_valid",
     ("rouge", "rouge_L_score"): "rouge_l",
     ("exact-match", "em"): "exact_match",
@@ -159,9 +160,11 @@ def run_scores(result: EvaluationResult, scoring: Literal["schema", "nemo"] = "n
 
 
 def decisive_score(
-    metrics: Mapping[str, Any], scoring: Literal["schema", "nemo"]
+    metrics: Mapping[str, Any], scoring: Literal["schema", "nemo"], name: str
 ) -> tuple[str, str, tuple[float, float]]:
-    """Which score of a downloaded sample's `metrics` a run decides by: (metric, score, its scale)."""
+    """Where a downloaded sample's `metrics` have the score `name` of a run: (metric, score, its scale)."""
+    if name == JSON_MATCH:
+        return "json-match", JSON_MATCH, (0.0, 1.0)
     for metric in ("llm-judge", "text-matcher"):
         if metric in metrics:
             return metric, "similarity", SIMILARITY_SCALE

@@ -35,7 +35,7 @@ _SCORE_NAMES = {
     "tool-calling": ("function_name_accuracy", "function_name_and_args_accuracy"),
     "llm-judge": ("rating", "similarity"),
     "text-matcher": ("rating", "similarity"),
-    "json-match": ("json_match", "json_valid"),
+    "json-match": (),
     "rouge": ("rouge_L_score",),
     "em": ("em",),
     "f1": ("f1",),

@@ -12,9 +12,9 @@ from flywheel.errors import FlywheelError
 from flywheel.evaluation.comparison import compare
 from flywheel.evaluation.pairing import Evaluated, pair
 from flywheel.evaluation.table import Role, Table
-from flywheel.nemo.evaluation import decisive_score
+from flywheel.nemo.evaluation import JSON_MATCH, decisive_score
 from flywheel.orchestrator.context import Context
-from flywheel.stores.runs.document import Candidate, Evaluation, Run
+from flywheel.stores.runs.document import Candidate, Evaluation, Run, Score
 
 TEACHER = "teacher"
 """Name of the ceiling: the teacher, asked again."""
@@ -35,6 +35,20 @@ def system_name(candidate: Candidate, evaluation: Evaluation) -> str:
     return f"{candidate.model_name} {evaluation.eval_type}"
 
 
+def decided_by(run: Run) -> str:
+    """The score by which a run's evaluations are ranked: whether the calls are right; of answers in words how
+    similar they are; whether they are the same JSON where most records ask for JSON."""
+    if run.workload_type == "tool_calling":
+        return "function_name_and_args_accuracy"
+    measured = [evaluation.scores for _, _, evaluation, _ in _measured(run)]
+    in_json = [_count(scores, JSON_MATCH) > 0.5 * _count(scores, "exact_match") for scores in measured]
+    return JSON_MATCH if in_json and all(in_json) else "similarity"
+
+
+def _count(scores: Mapping[str, Score], name: str) -> int:
+    return (scores[name].n or 0) if name in scores else 0
+
+
 def compared(run: Run, context: Context) -> Table | None:
     """The table of the run's completed evaluations, None where there is none.
 
@@ -47,7 +61,9 @@ def compared(run: Run, context: Context) -> Table | None:
     if all(each.role == "ceiling" for each in evaluated):
         return None
     settings = run.config.evaluation_config
-    metric, score, scale = decisive_score(evaluated[0].entries[0].get("metrics") or {}, settings.scoring)
+    metric, score, scale = decisive_score(
+        evaluated[0].entries[0].get("metrics") or {}, settings.scoring, decided_by(run)
+    )
     rows, systems = pair(evaluated, metric=metric, score=score, scale=scale)
     return compare(rows, systems, margin=settings.margin, seed=_seed(run))
 

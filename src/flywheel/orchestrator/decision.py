@@ -11,7 +11,7 @@ from flywheel.evaluation.table import Table
 from flywheel.evaluation.verdicts import Verdict, verdicts
 from flywheel.log import get_logger
 from flywheel.nemo.calls import ServiceCallFailed
-from flywheel.orchestrator.comparing import NoSamples, compared
+from flywheel.orchestrator.comparing import NoSamples, compared, decided_by
 from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.cost import cost
 from flywheel.orchestrator.trouble import passing
@@ -22,7 +22,6 @@ log = get_logger(__name__)
 ASSUMED_DISCORDANCE = 0.1
 """Share of the records on which a good student and the teacher differ, before anybody has measured it."""
 
-_METRICS = {"tool_calling": "function_name_and_args_accuracy", "generic": "similarity"}
 _CHEAPEST_FIRST = {"base-eval": 0, "icl-eval": 1, "customized-eval": 2, "teacher-eval": 3}
 
 
@@ -73,7 +72,7 @@ def judged(decision: Decision, table: Table, found: tuple[Verdict, ...]) -> Deci
 
 def best(run: Run) -> Decision:
     """The highest score of the workload's metric; of equals, the one that costs less to run. Pure."""
-    metric = _METRICS[run.workload_type or "generic"]
+    metric = decided_by(run)
     measured = [
         (candidate, evaluation, evaluation.scores[metric])
         for candidate in run.candidates
