@@ -165,7 +165,7 @@ def _image() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="flywheel-image-", dir="/var/tmp") as made:
         folder = Path(made)
         folder.chmod(0o755)
-        rule = {"match": "flywheel:*", "path": str(BIN)}
+        rule: dict[str, Any] = {"match": "flywheel:*", "path": [str(BIN)]}
         if not _pods_see(BIN):
             rule |= _moved(folder)
         rules = folder / "rules.json"
@@ -190,4 +190,4 @@ def _moved(folder: Path) -> dict[str, Any]:
     command = folder / "bin" / "flywheel"
     command.write_text(f"#!{folder}/venv/bin/python\nfrom flywheel.cli import main\n\nmain()\n", "utf-8")
     command.chmod(0o755)
-    return {"path": f"{folder}/bin:{folder}/venv/bin", "env": {"PYTHONPATH": f"{folder}/src"}}
+    return {"path": [f"{folder}/bin", f"{folder}/venv/bin"], "env": {"PYTHONPATH": f"{folder}/src"}}
