@@ -39,7 +39,10 @@ PAIRS = [
         "order another in words same the",
         *(1.0, 0.0, 0.0, 0.166666667, 12.703319),
     ),
+    # Words of three letters keep their s.
+    ("say hi to him", "say his to him", 0.75, 0.333333333, 0.0, 0.75, 35.355339),
 ]
+LONG = PAIRS[:7]
 CORPUS_BLEU = 12.647451621480064
 REFERENCE = {"reference": "{{ item.response.choices[0].message.content }}"}
 
@@ -68,8 +71,14 @@ def test_bleu_of_a_sentence_is_sacrebleus(pair: Any) -> None:
     }
 
 
+def test_bleu_of_a_corpus_without_any_long_match_is_smoothed() -> None:
+    pairs = [(row(text=PAIRS[n][0]), sample(text=PAIRS[n][1])) for n in (0, 4, 7)]
+
+    assert results(pairs)["corpus"]["value"] == pytest.approx(11.976094364589539, abs=1e-9)
+
+
 def test_bleu_of_a_corpus_counts_over_all_answers_and_is_no_mean() -> None:
-    pairs = [(row(text=pair[0]), sample(text=pair[1])) for pair in PAIRS]
+    pairs = [(row(text=pair[0]), sample(text=pair[1])) for pair in LONG]
 
     found = results(pairs)
 
@@ -77,7 +86,7 @@ def test_bleu_of_a_corpus_counts_over_all_answers_and_is_no_mean() -> None:
         "value": pytest.approx(CORPUS_BLEU, abs=1e-9),
         "stats": {"count": 7, "nan_count": 0},
     }
-    assert found["sentence"]["value"] == pytest.approx(sum(pair[6] for pair in PAIRS) / 7, abs=1e-6)
+    assert found["sentence"]["value"] == pytest.approx(sum(pair[6] for pair in LONG) / 7, abs=1e-6)
     assert found["sentence"]["stats"]["count"] == 7
 
 
