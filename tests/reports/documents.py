@@ -74,6 +74,7 @@ def compared(models: tuple[str, ...]) -> dict[str, Any]:
     amounts = {system.name: 0.05 + 0.07 * number for number, system in enumerate(table.systems[1:])}
     return {
         "model_name": models[0],
+        "reason": f"customized-eval of {models[0]} has the highest function_name_and_args_accuracy",
         "table": table.as_dict(),
         "verdicts": [each.as_dict() for each in found],
         "verdict": str(chosen),

@@ -23,6 +23,7 @@ HOSTILE = (
     "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7 * 7 }} {% raw %}"
     " $\\frac{ ]]> --> \x00\ud800"
 )
+AGREEMENT = {"n": 31, "accuracy": 0.875, "kappa": 0.625, "low": 0.4375, "high": 0.8125, "level": 0.95}
 VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
 
 
@@ -81,6 +82,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     made = run_document(tmp_path_factory.mktemp("run"), models=("test/student", "acme/small"))
     for number, each in enumerate(made["nims"][0]["evaluations"]):
         each["latency_ms"] = {"mean": 101.5 + number, "p50": 90.25 + number, "p95": 303.75 + number}
+        each["judge_agreement"] = AGREEMENT
     return made
 
 
@@ -236,7 +238,11 @@ def test_a_run_without_a_table_shows_what_the_evaluator_gave(tmp_path: Path) -> 
     assert "Scores as the evaluator gave them" in page.text
     assert "Systems on the same records" not in page.text
     assert "No prices are configured" in page.text
-    assert [plot.findtext("title") for plot in page.plots] == ["Wrong answers by failure class", "Latency"]
+    assert [plot.findtext("title") for plot in page.plots] == [
+        "Wrong answers by failure class",
+        "Latency",
+        "Scores with their intervals",
+    ]
 
 
 def test_a_failed_run_says_why(document: dict[str, Any]) -> None:
@@ -288,11 +294,9 @@ def test_a_ceiling_that_was_not_measured_is_said_to_be_none(document: dict[str, 
 
 def test_scored_answers_have_a_page_with_every_number() -> None:
     document = scored()
+    document["people"] = {"labels": 7, "used": 5, "scores": {"function_name": AGREEMENT}}
     html = evaluation_report(document, "answers.jsonl", "references.jsonl")
     page = Page(html)
-    for score in document["scores"].values():
-        for derived in ("mean", "sum_squared", "variance", "stderr"):
-            score["stats"].pop(derived, None)
     assert set(numbers(document)) - set(page.numbers) == set()
     assert "answers.jsonl" in page.text
     assert len(page.plots) == 2

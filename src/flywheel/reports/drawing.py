@@ -63,7 +63,7 @@ _SETTINGS: dict[Any, Any] = {
 
 
 @contextmanager
-def canvas(height: float, *, below: float = 40.0, left: float = 12.0) -> Iterator[tuple[Figure, Axes]]:
+def canvas(height: float, *, below: float = 26.0, left: float = 12.0) -> Iterator[tuple[Figure, Axes]]:
     """A figure whose axes are `height` points high, with `below` points under them; no matplotlibrc counts.
 
     A glyph that the measuring font does not have is no trouble: the reader's browser draws the text.

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from flywheel.reports import plots, words
 
 _TOOL = "tool"
+_ROLES = {"base-eval": "base", "teacher-eval": "ceiling"}
 
 
 def run_report(job: Mapping[str, Any]) -> str:
@@ -25,7 +26,7 @@ def run_report(job: Mapping[str, Any]) -> str:
     slices = _slices(table)
     compared = _compared(decision, table)
     figures = {
-        "intervals": plots.intervals(table["systems"]) if table.get("systems") else None,
+        "intervals": plots.intervals(systems) if (systems := _systems(job, decision, table)) else None,
         "non_inferiority": plots.non_inferiority(table["non_inferiority"], table["ceiling_measured"])
         if table.get("non_inferiority")
         else None,
@@ -46,6 +47,9 @@ def run_report(job: Mapping[str, Any]) -> str:
         slices=slices,
         figures=figures,
         evaluations=_evaluations(job),
+        judged={
+            name: each["judge_agreement"] for name, each in _evaluations(job) if each.get("judge_agreement")
+        },
     )
 
 
@@ -99,6 +103,23 @@ def _evaluations(job: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
         for each in nim.get("evaluations") or ()
     ]
     return found + ([("teacher", job["teacher"])] if job.get("teacher") else [])
+
+
+def _systems(
+    job: Mapping[str, Any], decision: Mapping[str, Any], table: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
+    """What is plotted: the table's systems, else the deciding score as the evaluator gave it."""
+    if table.get("systems"):
+        return list(table["systems"])
+    scored = [
+        (name, each["eval_type"], (each.get("score_details") or {}).get(decision.get("metric")) or {})
+        for name, each in _evaluations(job)
+    ]
+    return [
+        {"name": name, "role": _ROLES.get(kind, "candidate"), "value": score["value"], "interval": interval}
+        for name, kind, score in scored
+        if (interval := score.get("confidence_interval")) and 0 <= interval["low"] <= interval["high"] <= 1
+    ]
 
 
 def _failures(job: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Mapping[str, int]]:

@@ -89,7 +89,7 @@ def failures(counts: Mapping[str, Mapping[str, int]]) -> Markup:
     often = sorted(totals, key=lambda failure: (-totals[failure], failure))
     shown, rest = (often, []) if len(often) <= len(SERIES) else (often[:_STACKED], often[_STACKED:])
     lines = -(-(len(shown) + bool(rest)) // 2)
-    with canvas(ROW * len(counts), below=44 + 19 * lines) as (figure, axes):
+    with canvas(ROW * len(counts), below=34 + 19 * lines) as (figure, axes):
         for row, (name, by_class) in enumerate(counts.items()):
             start = 0
             for number, failure in enumerate(shown):
@@ -113,7 +113,7 @@ def failures(counts: Mapping[str, Mapping[str, int]]) -> Markup:
 def tools(entries: Sequence[Mapping[str, Any]], systems: Sequence[Mapping[str, Any]]) -> Markup:
     """The score of up to three systems per tool, the first one with its interval; small slices are grey."""
     shown = entries[:_TOOLS_SHOWN]
-    with canvas(ROW * len(shown), below=44 + 19 * len(systems)) as (figure, axes):
+    with canvas(ROW * len(shown), below=34 + 19 * len(systems)) as (figure, axes):
         for row, entry in enumerate(shown):
             grey = entry["small"]
             for system in reversed(systems):
@@ -145,7 +145,7 @@ def latency(speeds: Sequence[Speed], per_requests: int | None) -> Markup:
     priced = [(each, each.cost) for each in speeds if each.cost is not None]
     if not priced:
         return _latency_alone(speeds)
-    with canvas(230, left=58) as (figure, axes):
+    with canvas(230, below=42, left=58) as (figure, axes):
         for number, (each, cost) in enumerate(priced):
             colour = SERIES[number % len(SERIES)]
             axes.plot([cost, cost], [each.p50, each.p95], color=colour, linewidth=2)
@@ -163,7 +163,7 @@ def latency(speeds: Sequence[Speed], per_requests: int | None) -> Markup:
 
 
 def _latency_alone(speeds: Sequence[Speed]) -> Markup:
-    with canvas(22.0 * len(speeds), left=34) as (figure, axes):
+    with canvas(22.0 * len(speeds), below=42, left=34) as (figure, axes):
         for row, each in enumerate(speeds):
             axes.plot([each.p50, each.p95], [row, row], color=SERIES[0], linewidth=2)
             axes.plot([each.p50], [row], "o", color=SERIES[0], markersize=8)

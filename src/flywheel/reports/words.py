@@ -17,9 +17,9 @@ def percent(share: Any) -> Any:
     return _data(share, f"{share * 100:.1f} %") if _number(share) else DASH
 
 
-def points(share: Any) -> Any:
+def points(share: Any, *, signed: bool = True) -> Any:
     """+2.5 for a difference of 0.025."""
-    return _data(share, f"{share * 100:+.1f}") if _number(share) else DASH
+    return _data(share, f"{share * 100:{'+' if signed else ''}.1f}") if _number(share) else DASH
 
 
 def span(interval: Any, *, signed: bool = False, plain: bool = False) -> Any:
