@@ -24,6 +24,7 @@ HOSTILE = (
     " $\\frac{ ]]> --> \x00\ud800"
 )
 AGREEMENT = {"n": 31, "accuracy": 0.875, "kappa": 0.625, "low": 0.4375, "high": 0.8125, "level": 0.95}
+CELLS = {"both": 19, "only_first": 23, "only_second": 29, "neither": 37}
 VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
 
 
@@ -294,7 +295,7 @@ def test_a_ceiling_that_was_not_measured_is_said_to_be_none(document: dict[str, 
 
 def test_scored_answers_have_a_page_with_every_number() -> None:
     document = scored()
-    document["people"] = {"labels": 7, "used": 5, "scores": {"function_name": AGREEMENT}}
+    document["people"] = {"labels": 7, "used": 5, "scores": {"function_name": AGREEMENT | CELLS}}
     html = evaluation_report(document, "answers.jsonl", "references.jsonl")
     page = Page(html)
     assert set(numbers(document)) - set(page.numbers) == set()
