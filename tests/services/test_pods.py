@@ -19,7 +19,7 @@ from kubernetes import client
 
 from flywheel.app import Addresses, create_app
 from flywheel.config import Settings, parse
-from flywheel.hub import Hub
+from flywheel.hub import DEMO_STUDENT, Hub, resolve_model
 from flywheel.nemo.customization import CustomizationClient
 from flywheel.nemo.datastore import hub_endpoint
 from flywheel.nemo.deployment import DeploymentClient
@@ -114,6 +114,8 @@ def door(cluster: Cluster) -> Iterator[Door]:
 def data() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="flywheel-pods-"))
     folder.chmod(0o755)
+    student = resolve_model(DEMO_STUDENT, cache_dir=folder)
+    shutil.copytree(student, folder / "student")  # Where pods find it, wherever this checkout lies.
     yield folder
     shutil.rmtree(folder)
 
@@ -133,7 +135,12 @@ def runtime(cluster: Cluster) -> dict[str, Any]:
 
 @contextmanager
 def life(cluster: Cluster, data: Path) -> Iterator[Life]:
-    student = {"model_name": "flywheel/student", "context_length": 512, "customization_enabled": True}
+    student = {
+        "model_name": "flywheel/student",
+        "model_path": str(data / "student"),
+        "context_length": 512,
+        "customization_enabled": True,
+    }
     settings = parse(Settings, {"runtime": runtime(cluster), "nims": [student]}, where="test")
     with ExitStack() as stack:
         yield Life(settings, data, stack)
