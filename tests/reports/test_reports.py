@@ -14,10 +14,15 @@ from xml.etree import ElementTree
 import pytest
 
 from evaluation.answers import call, row
+from flywheel.evaluation.comparison import compare
 from flywheel.evaluation.offline import evaluate, reference_of
+from flywheel.evaluation.table import Row, System
 from flywheel.evaluation.values import Rules
+from flywheel.nemo.fake import URLS
+from flywheel.orchestrator.wire import detail
 from flywheel.reports import evaluation_report, run_report
 from reports.documents import run_document
+from run_world import CHAT, make_records, make_world
 
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7 * 7 }} {% raw %}"
@@ -244,6 +249,34 @@ def test_a_run_without_a_table_shows_what_the_evaluator_gave(tmp_path: Path) -> 
         "Latency",
         "Scores with their intervals",
     ]
+
+
+def test_a_run_of_words_has_its_page(tmp_path: Path) -> None:
+    world = make_world(tmp_path, make_records(tmp_path))
+    document = detail(world.finish(world.start(CHAT)), URLS, world.clock())
+    world.close()
+    page = Page(run_report(document))
+    assert document["decision"]["verdict"] in page.text
+    details = document["nims"][0]["evaluations"][0]["score_details"]["similarity"]
+    assert details["value"] in page.numbers, "on its own scale"
+
+
+@pytest.mark.parametrize(("records", "systems", "tools"), [(0, 2, 1), (1, 1, 1), (3, 2, 1), (300, 10, 40)])
+def test_tables_of_any_size_have_a_page(
+    document: dict[str, Any], records: int, systems: int, tools: int
+) -> None:
+    rows = [
+        Row(f"r{n}", f"c{n}", {"tool": (f"\u5de5\u5177 \U0001f642 {n % tools}",)}) for n in range(records)
+    ]
+    scores = {row.key: float(number % 3 > 0) for number, row in enumerate(rows)}
+    made = copy.deepcopy(document)
+    asked = [System(f"{'very/long-' * 30}{n}", "candidate" if n else "base", scores) for n in range(systems)]
+    table = compare(rows, asked).as_dict()
+    made["decision"] |= {"table": table, "verdicts": [], "verdict": None, "cost": None}
+    page = Page(run_report(made))
+    assert f"{'very/long-' * 30}{systems - 1}" in page.text
+    assert "Scores with their intervals" in [plot.findtext("title") for plot in page.plots]
+    assert set(numbers(table["slices"])) <= {*page.numbers, table["level"]}
 
 
 def test_a_failed_run_says_why(document: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ def run_report(job: Mapping[str, Any]) -> str:
         speeds=speeds,
         slices=slices,
         figures=figures,
+        tools_shown=plots.TOOLS_SHOWN,
         evaluations=_evaluations(job),
         judged={
             name: each["judge_agreement"] for name, each in _evaluations(job) if each.get("judge_agreement")

@@ -20,7 +20,8 @@ _LONGEST = 52
 """Letters of a name that fit beside a number."""
 _STACKED = 7
 """Failure classes with a colour of their own; the rarer ones share the last colour."""
-_TOOLS_SHOWN = 24
+TOOLS_SHOWN = 12
+"""Tools that are plotted; the table has all."""
 
 _STYLES = {
     "base": ("o", SERIES[0], PAPER),
@@ -112,7 +113,7 @@ def failures(counts: Mapping[str, Mapping[str, int]]) -> Markup:
 
 def tools(entries: Sequence[Mapping[str, Any]], systems: Sequence[Mapping[str, Any]]) -> Markup:
     """The score of up to three systems per tool, the first one with its interval; small slices are grey."""
-    shown = entries[:_TOOLS_SHOWN]
+    shown = entries[:TOOLS_SHOWN]
     with canvas(ROW * len(shown), below=34 + 19 * len(systems)) as (figure, axes):
         for row, entry in enumerate(shown):
             grey = entry["small"]
