@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from flywheel.config import Settings, blocks_in
-from flywheel.metrics import DESCRIBED
+from flywheel.telemetry.metrics import DESCRIBED
 
 HERE = Path(__file__).parent
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flywheel import metrics
+from flywheel.telemetry import metrics
 
 
 def counted(name: str, **labels: str) -> float:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from flywheel.errors import UpstreamError
-from flywheel.health import Finding, Readiness
+from flywheel.telemetry.health import Finding, Readiness
 
 
 class Watched:

@@ -34,7 +34,7 @@ from redis import Redis
 
 from collector import collecting
 from elasticsearch_front import Answer, Request, error, front_of, make_certificates
-from flywheel import log, metrics, tracing
+from flywheel import log
 from flywheel.config import CeleryWakeups, ElasticsearchRecords, LlmJudgeConfig, MongoRuns, TelemetryConfig
 from flywheel.errors import FlywheelError
 from flywheel.nemo.fake import FakeNemo
@@ -44,6 +44,7 @@ from flywheel.orchestrator.router import router as jobs_router
 from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore
 from flywheel.stores.runs.mongo import MongoRunStore
 from flywheel.stores.runs.protocol import RunQuery
+from flywheel.telemetry import metrics, tracing
 from flywheel.web import make_app
 from run_world import make_records, make_world, settings, tool_record
 from servers import testbed as start_server

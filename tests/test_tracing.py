@@ -14,12 +14,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.testclient import TestClient
 
 from collector import Collector, collecting
-from flywheel import tracing
 from flywheel.config import TelemetryConfig
 from flywheel.nemo.calls import Caller, ServiceCallFailed, ServiceUrls
 from flywheel.nemo.fake import NEMO_URL, PROXY_URL, FakeNemo
 from flywheel.orchestrator.router import router
 from flywheel.orchestrator.services import Services
+from flywheel.telemetry import tracing
 from flywheel.web import make_app
 from run_world import make_records, make_world
 from serving_apps import serve_app

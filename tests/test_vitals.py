@@ -13,12 +13,12 @@ from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 
 from counted import counted
-from flywheel import metrics
 from flywheel.app import Addresses, Flywheel, create_app
 from flywheel.config import NmpConfig
 from flywheel.errors import UserError
-from flywheel.health import Finding, Readiness
-from flywheel.metrics import DESCRIBED
+from flywheel.telemetry import metrics
+from flywheel.telemetry.health import Finding, Readiness
+from flywheel.telemetry.metrics import DESCRIBED
 from flywheel.vitals import answering, service_check
 from flywheel.web import make_app
 from run_world import WORKLOAD, make_records, make_world, settings, tool_record

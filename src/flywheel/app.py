@@ -31,10 +31,8 @@ from flywheel.config import (
     Settings,
 )
 from flywheel.errors import ConfigError
-from flywheel.health import Check, Finding, Readiness
 from flywheel.hub import Hub
 from flywheel.log import get_logger
-from flywheel.metrics import Reading
 from flywheel.nemo.calls import ServiceUrls
 from flywheel.nemo.entity_store import EntityStoreClient
 from flywheel.orchestrator.context import Context, Limits
@@ -57,6 +55,8 @@ from flywheel.stores.logs import EmbeddedLogStore, LogStore
 from flywheel.stores.logs.embedded import FILE_NAME as RECORDS_FILE
 from flywheel.stores.runs import RunStore
 from flywheel.stores.runs.embedded import EmbeddedRunStore
+from flywheel.telemetry.health import Check, Finding, Readiness
+from flywheel.telemetry.metrics import Reading
 from flywheel.vitals import (
     advice,
     folder_check,

@@ -18,9 +18,9 @@ from typing import Any, Final, Self
 
 import httpx
 
-from flywheel import tracing
 from flywheel.errors import ChatBusy, ChatError, ChatRejected, ChatTimeout, ChatUnreachable, ChatUnreadable
 from flywheel.hidden import hide, scrub
+from flywheel.telemetry import tracing
 
 _DETAIL_LIMIT: Final = 2000
 _ROUTES: Final = ("/chat/completions", "/completions")

@@ -31,9 +31,10 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import disable_progress_bars, get_session, get_token
 
-from flywheel import __version__, tracing
+from flywheel import __version__
 from flywheel.errors import NotFound, UpstreamError, UserError
 from flywheel.hidden import hide
+from flywheel.telemetry import tracing
 
 RepoType = Literal["dataset", "model"]
 

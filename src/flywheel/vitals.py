@@ -21,12 +21,13 @@ import uvicorn
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from flywheel import __version__, metrics
+from flywheel import __version__
 from flywheel.errors import FlywheelError, UserError
-from flywheel.health import Check, Finding, Readiness
-from flywheel.metrics import Reading
 from flywheel.stores.logs import LogStore
 from flywheel.stores.runs import RunQuery, RunStore
+from flywheel.telemetry import metrics
+from flywheel.telemetry.health import Check, Finding, Readiness
+from flywheel.telemetry.metrics import Reading
 from flywheel.web import make_app
 
 FREE_BYTES_NEEDED = 256 * 1024**2

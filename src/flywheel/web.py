@@ -18,9 +18,10 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flywheel import __version__, metrics, tracing
+from flywheel import __version__
 from flywheel.errors import FlywheelError
 from flywheel.log import get_logger
+from flywheel.telemetry import metrics, tracing
 
 Dialect = Literal["problem", "nemo", "openai"]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]

@@ -12,9 +12,9 @@ import yaml
 from kubernetes import client
 
 from flywheel.config import KubernetesRuntimeConfig
-from flywheel.health import Finding
 from flywheel.runtime.kubernetes.checks import RIGHTS, examine
 from flywheel.runtime.kubernetes.cluster import connect
+from flywheel.telemetry.health import Finding
 from servers import Cluster
 
 DECISION = Path(__file__).parents[2] / "docs" / "decisions" / "0010-kubernetes-runtime.md"

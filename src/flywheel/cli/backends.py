@@ -16,10 +16,10 @@ import httpx
 from flywheel.app import open_records, open_runs
 from flywheel.config import CeleryWakeups, KubernetesRuntimeConfig, NimConfig, Settings
 from flywheel.errors import FlywheelError
-from flywheel.health import Finding
 from flywheel.hub import where_from
 from flywheel.orchestrator.judge import probed
 from flywheel.stores.logs.embedded import FILE_NAME as RECORDS_FILE
+from flywheel.telemetry.health import Finding
 from flywheel.vitals import service_check
 
 

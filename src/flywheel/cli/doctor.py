@@ -22,8 +22,8 @@ from flywheel.cli.client import AsJson, DataDir, recorded_address
 from flywheel.cli.console import out, print_json, table
 from flywheel.config import Settings, load_settings
 from flywheel.errors import FlywheelError
-from flywheel.health import Finding
 from flywheel.runtime.gpus import VARIABLE, usable_gpus
+from flywheel.telemetry.health import Finding
 from flywheel.vitals import folder_check
 
 COMFORTABLE_BYTES = 2 * 1024**3

@@ -19,11 +19,12 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from flywheel import log, tracing
+from flywheel import log
 from flywheel.app import ROLES, Addresses, Flywheel, create_app
 from flywheel.cli.console import out
 from flywheel.config import Settings, load_settings
 from flywheel.errors import StorageFull, UserError
+from flywheel.telemetry import tracing
 
 ADDRESS_FILE = "serve.json"
 

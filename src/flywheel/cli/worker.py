@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from flywheel import log, tracing
+from flywheel import log
 from flywheel.app import open_broker, open_celery, open_worker
 from flywheel.cli.serve import ConfigFile, DataDir, settings_at
 from flywheel.config import CeleryWakeups, Settings
 from flywheel.errors import ConfigError
 from flywheel.orchestrator.context import Context
+from flywheel.telemetry import tracing
 from flywheel.vitals import answering
 
 Port = Annotated[

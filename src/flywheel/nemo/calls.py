@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import httpx
 
-from flywheel import tracing
 from flywheel.errors import UpstreamError
+from flywheel.telemetry import tracing
 
 _PASSING: Final = frozenset({429, 502, 503, 504})
 _SAFE: Final = frozenset({"GET", "HEAD"})

@@ -19,8 +19,8 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 
 from flywheel.config import CeleryWakeups, secret
 from flywheel.errors import FlywheelError, Unavailable, UpstreamError
-from flywheel.health import Finding
 from flywheel.log import get_logger
+from flywheel.telemetry.health import Finding
 
 Role = Literal["worker", "beat"]
 

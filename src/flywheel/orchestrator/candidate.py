@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flywheel import metrics, tracing
 from flywheel.errors import FlywheelError
 from flywheel.log import get_logger
 from flywheel.orchestrator.context import Context
@@ -20,6 +19,7 @@ from flywheel.orchestrator.evaluating import cancel_evaluation, evaluate
 from flywheel.orchestrator.remote import cancelled, check_stalled
 from flywheel.orchestrator.trouble import UNFORESEEN_TRIES, passing, troubled
 from flywheel.stores.runs.document import AnyWork, Candidate, Evaluation, Run
+from flywheel.telemetry import metrics, tracing
 
 _DEPLOYED, _GONE = "ready", frozenset({"failed", "cancelled"})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flywheel import tracing
 from flywheel.config import nearest
 from flywheel.models import Workload
 from flywheel.orchestrator.context import Context
@@ -21,6 +20,7 @@ from flywheel.orchestrator.judge import judge_model
 from flywheel.orchestrator.request import configured, read_request
 from flywheel.stores.runs.document import Run, is_run_id, new_run
 from flywheel.stores.runs.errors import RunNotFound, StaleRun
+from flywheel.telemetry import tracing
 
 _TRIES = 20
 

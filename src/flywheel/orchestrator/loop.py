@@ -11,10 +11,10 @@ import heapq
 import threading
 import time
 
-from flywheel import metrics
 from flywheel.log import get_logger
 from flywheel.orchestrator.context import Context, Next, after
 from flywheel.orchestrator.workflow import advance
+from flywheel.telemetry import metrics
 
 log = get_logger(__name__)
 

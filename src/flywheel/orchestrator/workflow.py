@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from flywheel import metrics, tracing
 from flywheel.errors import FlywheelError
 from flywheel.log import get_logger, log_context
 from flywheel.orchestrator.context import DONE, NOW, Context, Next, Outcome, after
@@ -22,6 +21,7 @@ from flywheel.orchestrator.steps import candidates, curate, decide, erase, relea
 from flywheel.orchestrator.trouble import UNFORESEEN_TRIES, passing, troubled
 from flywheel.stores.runs.document import Run, Step
 from flywheel.stores.runs.errors import RunNotFound, RunNotStorable, StaleRun
+from flywheel.telemetry import metrics, tracing
 
 log = get_logger(__name__)
 

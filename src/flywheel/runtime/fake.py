@@ -9,8 +9,8 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 
-from flywheel.health import Finding
 from flywheel.runtime.protocol import Handle, LaunchConflict, LaunchSpec, Site, Status
+from flywheel.telemetry.health import Finding
 
 
 class FakeProgram:

@@ -28,7 +28,6 @@ import psutil
 from pydantic import BaseModel
 
 from flywheel.errors import StorageFull
-from flywheel.health import Finding
 from flywheel.log import get_logger
 from flywheel.runtime.protocol import (
     Handle,
@@ -40,6 +39,7 @@ from flywheel.runtime.protocol import (
     Site,
     Status,
 )
+from flywheel.telemetry.health import Finding
 
 log = get_logger(__name__)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, Field, StringConstraints
 
 from flywheel.errors import Conflict, FlywheelError, Unavailable
-from flywheel.health import Finding
+from flywheel.telemetry.health import Finding
 
 State = Literal["pending", "running", "succeeded", "failed", "absent"]
 LaunchName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]

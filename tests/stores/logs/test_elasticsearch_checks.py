@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from flywheel.health import Finding
 from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore
 from flywheel.stores.logs.elasticsearch_checks import thorough
 from flywheel.stores.logs.errors import LogStoreUnreachable
+from flywheel.telemetry.health import Finding
 from traffic import tracking
 
 Make = Callable[..., ElasticsearchLogStore]

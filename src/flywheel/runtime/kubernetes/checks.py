@@ -20,8 +20,8 @@ from kubernetes.client import (
 
 from flywheel.config import KubernetesRuntimeConfig
 from flywheel.errors import FlywheelError
-from flywheel.health import Finding
 from flywheel.runtime.kubernetes.cluster import Cluster, ClusterRefused, connect
+from flywheel.telemetry.health import Finding
 
 RIGHTS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("batch", "jobs"): ("get", "list", "watch", "create", "patch", "delete"),

@@ -22,7 +22,6 @@ from kubernetes.client import V1DeleteOptions, V1Deployment, V1Job, V1Pod
 
 from flywheel.config import KubernetesRuntimeConfig
 from flywheel.errors import ConfigError, Unavailable
-from flywheel.health import Finding
 from flywheel.log import get_logger
 from flywheel.runtime.kubernetes import causes
 from flywheel.runtime.kubernetes.checks import reachable
@@ -45,6 +44,7 @@ from flywheel.runtime.protocol import (
     Site,
     Status,
 )
+from flywheel.telemetry.health import Finding
 
 log = get_logger(__name__)
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from flywheel import tracing
 from flywheel.errors import Conflict, UserError
 from flywheel.nemo.conventions import check_name, new_id, timestamp
 from flywheel.nemo.customization import FINISHED, Hyperparameters, JobBody, JobState, LoraParameters
 from flywheel.stores.entities import Document
+from flywheel.telemetry import tracing
 
 
 class NotOffered(UserError):

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from flywheel import metrics
 from flywheel.errors import FlywheelError, NotFound, Unavailable
 from flywheel.hub import Hub, parse_hf_url, resolve_model
 from flywheel.log import get_logger
@@ -31,6 +30,7 @@ from flywheel.services.customizer.work import (
     training_command,
 )
 from flywheel.stores.entities import Document, Entities, EntityNotFound
+from flywheel.telemetry import metrics
 
 log = get_logger(__name__)
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Literal, TypeVar
 
-from flywheel import metrics, tracing
 from flywheel.errors import Conflict, FlywheelError, StorageFull, Unavailable, UpstreamError, UserError
 from flywheel.hub import Hub
 from flywheel.log import get_logger, log_context
@@ -29,6 +28,7 @@ from flywheel.runtime import LaunchSpec, NotEnoughGpus, Runtime, Status
 from flywheel.services.customizer import jobs
 from flywheel.services.customizer.progress import Progress
 from flywheel.stores.entities import Document, Entities
+from flywheel.telemetry import metrics, tracing
 
 log = get_logger(__name__)
 

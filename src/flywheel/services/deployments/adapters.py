@@ -19,12 +19,12 @@ from typing import Final
 
 import httpx
 
-from flywheel import tracing
 from flywheel.errors import FlywheelError, UpstreamError
 from flywheel.hub import Hub, parse_hf_url
 from flywheel.log import get_logger
 from flywheel.nemo.entity_store import EntityStoreClient, Model
 from flywheel.services.deployments.backends import Backend, Backends
+from flywheel.telemetry import tracing
 
 log = get_logger(__name__)
 

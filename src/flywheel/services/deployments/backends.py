@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from flywheel import metrics
+from flywheel.telemetry import metrics
 
 
 @dataclass

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import httpx
 
-from flywheel import tracing
 from flywheel.errors import FlywheelError, StorageFull, Unavailable
 from flywheel.hidden import hide
 from flywheel.log import get_logger
@@ -25,6 +24,7 @@ from flywheel.runtime import LaunchConflict, NotEnoughGpus, Runtime, Status
 from flywheel.services.deployments.backends import Backend, Backends
 from flywheel.services.deployments.engines import Engine, ServedModel, Wanted
 from flywheel.stores.entities import Document, Entities, EntityNotFound
+from flywheel.telemetry import tracing
 
 log = get_logger(__name__)
 

@@ -6,8 +6,8 @@ import re
 from time import perf_counter
 from typing import Final
 
-from flywheel import metrics
 from flywheel.services.deployments.backends import Backend
+from flywheel.telemetry import metrics
 
 _TAIL: Final = 4096
 """Bytes of an answer's end that are looked at: the usage is the last or last but few things in it."""

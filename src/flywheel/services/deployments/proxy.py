@@ -18,12 +18,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from flywheel import tracing
 from flywheel.errors import UpstreamError, UserError
 from flywheel.log import get_logger
 from flywheel.services.deployments.backends import Backend
 from flywheel.services.deployments.meter import Meter
 from flywheel.services.deployments.service import DeploymentService, ModelNotReady
+from flywheel.telemetry import tracing
 
 log = get_logger(__name__)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flywheel import metrics, tracing
 from flywheel.errors import Conflict, NotFound, Unavailable, UserError
 from flywheel.hidden import hide
 from flywheel.hub import Hub, resolve_model
@@ -25,6 +24,7 @@ from flywheel.services.deployments.backends import Backend, Backends
 from flywheel.services.deployments.engines import ENGINES, LABELS, Engine, ServedModel
 from flywheel.services.deployments.keeper import DEPLOYMENTS, Keeper, Patience, Tools
 from flywheel.stores.entities import Document, Entities, EntityExists, EntityNotFound
+from flywheel.telemetry import metrics, tracing
 
 log = get_logger(__name__)
 

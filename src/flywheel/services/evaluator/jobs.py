@@ -16,7 +16,6 @@ from typing import Any, Final
 
 import httpx
 
-from flywheel import metrics
 from flywheel.chat import ChatClient
 from flywheel.errors import ChatError, FlywheelError
 from flywheel.evaluation.agreement import judge_agreement
@@ -31,6 +30,7 @@ from flywheel.hub import Hub, HubError
 from flywheel.services.evaluator.datasets import BadDataset, HubAt, Row, fetch_rows
 from flywheel.services.evaluator.plan import Endpoint, Plan, Source, TaskPlan, make_plan
 from flywheel.services.evaluator.samples import Record, Samples
+from flywheel.telemetry import metrics
 
 _HUB_TRIES: Final = 60
 """How often, once a second, a datastore that does not answer is asked for the rows."""

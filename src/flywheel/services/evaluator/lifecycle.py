@@ -13,7 +13,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
-from flywheel import metrics, tracing
 from flywheel.errors import Conflict, FlywheelError
 from flywheel.log import get_logger, log_context
 from flywheel.services.evaluator.background import Background
@@ -21,6 +20,7 @@ from flywheel.services.evaluator.jobs import JobRun, Outcome, Progress, Surround
 from flywheel.services.evaluator.samples import Samples
 from flywheel.services.evaluator.wire import Document, ResultBody
 from flywheel.stores.entities import Entities, EntityNotFound
+from flywheel.telemetry import metrics, tracing
 
 JOBS: Final = "evaluation jobs"
 RESULTS: Final = "evaluation results"

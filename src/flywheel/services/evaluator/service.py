@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import httpx
 
-from flywheel import tracing
 from flywheel.errors import FlywheelError, UserError
 from flywheel.evaluation.asking import Sleep
 from flywheel.evaluation.results import results_document
@@ -35,6 +34,7 @@ from flywheel.services.evaluator.wire import (
     unmasked,
 )
 from flywheel.stores.entities import Entities, EntityNotFound
+from flywheel.telemetry import tracing
 
 CONFIGS: Final = "evaluation configs"
 TARGETS: Final = "evaluation targets"

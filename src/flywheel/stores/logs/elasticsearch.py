@@ -21,7 +21,6 @@ from typing import Any, Unpack
 
 from flywheel.config import ElasticsearchRecords
 from flywheel.errors import FlywheelError, StorageFull
-from flywheel.health import Finding
 from flywheel.log import get_logger
 from flywheel.models import NO_METADATA, Record, Workload
 from flywheel.stores.logs import elasticsearch_checks as checks
@@ -45,6 +44,7 @@ from flywheel.stores.logs.elasticsearch_client import (
 )
 from flywheel.stores.logs.errors import LogStoreDenied, LogStoreOverloaded, LogStoreRefused, RecordRefused
 from flywheel.stores.logs.protocol import DAY, Added, Filter, TimeBucket, WorkloadSummary
+from flywheel.telemetry.health import Finding
 
 _BATCH = 1_000  # Records of a bulk …
 _BATCH_BYTES = 8 * 1024**2  # … and about its size: Elastic's advice is 5 to 15 MB.

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from flywheel.errors import FlywheelError
-from flywheel.health import Finding
 from flywheel.stores.logs.elasticsearch_client import ElasticsearchClient, IndexMissing
 from flywheel.stores.logs.errors import LogStoreDenied
+from flywheel.telemetry.health import Finding
 
 _OLDEST: Final = 8
 _QUICK_S: Final = 2.5

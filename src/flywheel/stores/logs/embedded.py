@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Unpack
 
 from flywheel.errors import StorageFull
-from flywheel.health import Finding
 from flywheel.models import Record, Workload, conversation_in
 from flywheel.stores.logs.errors import LogStoreBusy, LogStoreDamaged, LogStoreTooNew
 from flywheel.stores.logs.protocol import DAY, Added, Filter, TimeBucket, WorkloadSummary
+from flywheel.telemetry.health import Finding
 
 FILE_NAME = "records.sqlite"
 """The file's name in a data folder."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict, Unpack
 
-from flywheel.health import Finding
 from flywheel.models import Record, Workload
+from flywheel.telemetry.health import Finding
 
 DAY = 86_400
 """Seconds of a day."""

@@ -17,11 +17,11 @@ from typing import Any
 
 import psutil
 
-from flywheel.health import Finding
 from flywheel.stores.runs.document import Run
 from flywheel.stores.runs.errors import IdempotencyKeyReused, RunNotFound, RunStoreDamaged, StaleRun
 from flywheel.stores.runs.protocol import RunPage, RunQuery
 from flywheel.stores.sqlite import Database
+from flywheel.telemetry.health import Finding
 
 _WHAT = "the state of a run"
 _SCHEMA = """

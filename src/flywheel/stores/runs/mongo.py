@@ -42,7 +42,6 @@ from pymongo.errors import (
 
 from flywheel.config import MongoRuns, secret
 from flywheel.errors import ConfigError, StorageFull
-from flywheel.health import Finding
 from flywheel.stores.runs.document import Run
 from flywheel.stores.runs.errors import (
     IdempotencyKeyReused,
@@ -53,6 +52,7 @@ from flywheel.stores.runs.errors import (
     StaleRun,
 )
 from flywheel.stores.runs.protocol import RunPage, RunQuery
+from flywheel.telemetry.health import Finding
 
 COLLECTION: Final = "runs"
 """Not `flywheel_runs`, which in a database of NVIDIA's blueprint holds documents of another shape."""

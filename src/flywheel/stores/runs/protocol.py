@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from flywheel.health import Finding
 from flywheel.stores.runs.document import Run, RunStatus, Value
+from flywheel.telemetry.health import Finding
 
 
 class RunQuery(Value):

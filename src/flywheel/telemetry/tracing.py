@@ -1,6 +1,6 @@
 """Spans: what a process did for whom, and for how long, joined over processes by the `traceparent` header.
 
-Off unless the configuration names a collector; then `flywheel.otel` does the work. What is off costs a
+Off unless the configuration names a collector; then `otel` does the work. What is off costs a
 function call. A span holds names, ids and statuses; never a body, a header or a secret.
 """
 
@@ -82,7 +82,7 @@ def start(config: TelemetryConfig, role: str) -> None:
     if config.otlp_endpoint is None:
         return
     try:
-        from flywheel.otel import OtlpTracer  # noqa: PLC0415 - an optional package
+        from flywheel.telemetry.otel import OtlpTracer  # noqa: PLC0415 - an optional package
     except ImportError as error:
         raise ConfigError(
             "telemetry.otlp_endpoint: needs OpenTelemetry's packages: pip install 'flywheel[telemetry]'"

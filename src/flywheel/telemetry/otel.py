@@ -28,7 +28,7 @@ from flywheel import __version__
 from flywheel.config import TelemetryConfig
 from flywheel.errors import FlywheelError
 from flywheel.hidden import hide
-from flywheel.tracing import Attributes, Kind, Span
+from flywheel.telemetry.tracing import Attributes, Kind, Span
 
 _EXPORT_S = 5.0
 _GOODBYE_S = 3.0

@@ -1,0 +1,1 @@
+"""How a process is watched: findings of what it needs, metrics for Prometheus, traces for OpenTelemetry."""
