@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from evaluation.answers import call, row
+from flywheel.config import TeacherConfig
 from flywheel.evaluation.comparison import compare
 from flywheel.evaluation.offline import evaluate, reference_of
 from flywheel.evaluation.table import Row, System
@@ -22,7 +23,7 @@ from flywheel.nemo.fake import URLS
 from flywheel.orchestrator.wire import detail
 from flywheel.reports import evaluation_report, run_report
 from reports.documents import run_document
-from run_world import CHAT, make_records, make_world
+from run_world import CHAT, make_records, make_world, settings
 
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=x onerror=alert(2)> {{ 7 * 7 }} {% raw %}"
@@ -259,6 +260,17 @@ def test_a_run_of_words_has_its_page(tmp_path: Path) -> None:
     assert document["decision"]["verdict"] in page.text
     details = document["nims"][0]["evaluations"][0]["score_details"]["similarity"]
     assert details["value"] in page.numbers, "on its own scale"
+
+
+def test_no_secret_is_on_the_page(tmp_path: Path) -> None:
+    teacher = TeacherConfig(model_name="big", url="https://teacher.test/v1", api_key_env="TEACHER_KEY")
+    using = settings().model_copy(update={"teacher_config": teacher})
+    world = make_world(tmp_path, make_records(tmp_path), using=using)
+    world.context.environment["TEACHER_KEY"] = "hunter2"
+    html = run_report(detail(world.finish(world.start()), URLS, world.clock()))
+    world.close()
+    assert "The ceiling was measured" in html
+    assert "hunter2" not in html
 
 
 @pytest.mark.parametrize(("records", "systems", "tools"), [(0, 2, 1), (1, 1, 1), (3, 2, 1), (300, 10, 40)])
