@@ -45,6 +45,29 @@ def test_length_is_that_of_the_messages(characters: int, label: str) -> None:
     assert slices_of(request, [])["request_length"] == (label,)
 
 
+@pytest.mark.parametrize(
+    ("text", "script"),
+    [
+        ("Where is my order?", "Latin"),
+        ("Où est ma commande nº 5 ?", "Latin"),
+        ("Где мой заказ iPhone?", "Cyrillic"),
+        ("帮我查一下 iPhone 15 Pro Max 的价格", "Han"),
+        ("注文はどこですか", "Kana"),
+        ("ﾁｭｳﾓﾝ", "Kana"),
+        ("주문이 어디에 있나요?", "Hangul"),
+        ("أين طلبي؟", "Arabic"),
+        ("मेरा ऑर्डर कहाँ है", "Devanagari"),
+        ("12 + 30 = ? 🙂", "(no letters)"),
+        ("\ud800\x00", "(no letters)"),
+    ],
+)
+def test_the_script_is_that_of_most_that_users_write(text: str, script: str) -> None:
+    system = {"role": "system", "content": "You answer in English, whatever customers write in."}
+    assert slices_of({"messages": [system, {"role": "user", "content": text}]}, [])["script"] == (script,)
+    parts = [{"type": "text", "text": text}, {"type": "image_url"}, None]
+    assert slices_of({"messages": [{"role": "user", "content": parts}]}, [])["script"] == (script,)
+
+
 def test_a_record_that_calls_two_tools_is_in_both_slices_and_one_without_has_its_own() -> None:
     assert slices_of({"messages": [USER]}, ["b", "a", "b"])["tool"] == ("a", "b")
     assert slices_of({"messages": [USER]}, [])["tool"] == ("(no call)",)

@@ -166,6 +166,26 @@ def test_scores_come_with_number_interval_and_scorer(api):
     assert evaluation["judge_agreement"] == {"n": 100, "accuracy": 0.95, "kappa": 0.9}
 
 
+class Clustered(FakeNemo):
+    """An evaluator whose intervals come from a bootstrap by conversation."""
+
+    def _evaluation_results(self, request, job_id):
+        found = super()._evaluation_results(request, job_id)
+        for task in found["tasks"].values():
+            for metric in task["metrics"].values():
+                for score in metric["scores"].values():
+                    score["stats"]["confidence_interval"] |= {"design_effect": 2.5, "clusters": 40}
+        return found
+
+
+def test_an_interval_by_conversation_keeps_its_design_effect(world):
+    api = Api(world(Clustered(polls=1)))
+    run_id = api.post()["id"]
+    api.here.finish(run_id)
+    details = api.detail(run_id)["nims"][0]["evaluations"][2]["score_details"]
+    assert details["function_name"]["confidence_interval"]["design_effect"] == 2.5
+
+
 def test_a_running_job_shows_how_far_it_is(world):
     api = Api(world(FakeNemo(polls=5)))
     run_id = api.post()["id"]

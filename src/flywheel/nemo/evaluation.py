@@ -69,6 +69,8 @@ class ConfidenceInterval(_Wire):
     low: float
     high: float
     method: str
+    design_effect: float | None = None
+    """Only from a cluster bootstrap: variance over that of independent records."""
 
 
 class ScoreStats(_Wire):

@@ -136,6 +136,7 @@ def _scored(run: Run, evaluation: Evaluation, result: EvaluationResult, context:
             high=interval.high if interval else None,
             level=interval.level if interval else None,
             method=interval.method if interval else None,
+            design_effect=interval.design_effect if interval else None,
             scorer=scorer if name in judged else None,
         )
     extra = result.custom_fields

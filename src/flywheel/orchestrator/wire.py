@@ -217,6 +217,8 @@ def _score(score: Score) -> dict[str, Any]:
     interval = None
     if score.low is not None and score.high is not None:
         interval = {"level": score.level, "low": score.low, "high": score.high, "method": score.method}
+        if score.design_effect is not None:
+            interval["design_effect"] = score.design_effect
     return {"value": score.value, "n": score.n, "confidence_interval": interval, "scorer": score.scorer}
 
 

@@ -96,6 +96,8 @@ class Score(Value):
     high: float | None = None
     level: float | None = None
     method: str | None = None
+    design_effect: float | None = None
+    """Variance by the cluster bootstrap over that of independent records; None where each stands alone."""
     scorer: str | None = None
     """Name of the judge or matcher, where the score is not a plain comparison."""
 
