@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from evaluation.answers import call, row
 from flywheel.cli import app
+from flywheel.curation.reasons import Reason
 from flywheel.errors import UserError
+from flywheel.evaluation.faults import request_key
 
 RIGHT = call("book", {"city": "Paris"})
 TOOLS = [{"type": "function", "function": {"name": "book", "parameters": {"type": "object"}}}]
@@ -77,6 +79,76 @@ def test_what_else_is_right_counts(tmp_path: Path) -> None:
     references = write(tmp_path / "r.jsonl", [reference(1, metadata=more)])
     answers = write(tmp_path / "a.jsonl", [answer(1, call("book", {"city": "Roma"}))])
     assert run(answers, references, "--cutoff", "function_name_and_args_accuracy=1").exit_code == 0
+
+
+def asked(number: int, words: str, *calls: Any, **more: Any) -> dict[str, Any]:
+    record = reference(number, **more)
+    record["response"]["choices"][0]["message"]["tool_calls"] = list(calls)
+    city = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    tools = [{"type": "function", "function": {"name": "book", "parameters": city}}]
+    return record | {"request": {"messages": [{"role": "user", "content": words}], "tools": tools}}
+
+
+def test_references_that_cannot_be_right_are_left_out_in_the_words_of_curation(tmp_path: Path) -> None:
+    lines = [
+        asked(1, "to Paris", RIGHT),
+        asked(2, "anywhere", call("book", {"city": 7})),
+        asked(3, "anywhere else", call("fly", {})),
+        asked(4, "there", RIGHT),
+        asked(5, "there", call("book", {"city": "Rome"})),
+        asked(6, "there, please", RIGHT),
+        asked(7, "there, please", call("book", {"city": " Paris "})),
+    ]
+    answers = write(tmp_path / "a.jsonl", [answer(number, RIGHT) for number in range(1, 8)])
+    done = run(answers, write(tmp_path / "r.jsonl", lines), "--json", tmp_path / "out.json")
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["n"] == 3
+    assert found["scores"]["function_name_and_args_accuracy"]["value"] == 1
+    other, policy = Reason.CONFLICTING_ANSWER.meaning.split(", ")
+    assert policy == "which won by the policy", "here there is none, so both are left out"
+    assert found["bad_references"] == {
+        other: 2,
+        Reason.SCHEMA_VIOLATION.meaning: 1,
+        Reason.TOOL_NOT_OFFERED.meaning: 1,
+    }
+
+
+def test_an_answer_that_people_accept_is_no_conflict(tmp_path: Path) -> None:
+    rome = call("book", {"city": "Rome"})
+    both = {"acceptable": [{"name": "book", "arguments": {"city": {"any_of": ["Rome", "Paris"]}}}]}
+    lines = [asked(1, "there", RIGHT, metadata=both), asked(2, "there", rome, metadata=both)]
+    references = write(tmp_path / "r.jsonl", lines)
+    answers = write(tmp_path / "a.jsonl", [answer(1, rome), answer(2, RIGHT)])
+    assert run(answers, references, "--json", tmp_path / "out.json").exit_code == 0
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert (found["n"], found["bad_references"]) == (2, {})
+
+
+def test_the_same_request_with_other_call_ids_and_tools_in_another_order() -> None:
+    def request(id_: str, *tools: str) -> dict[str, Any]:
+        made = {"role": "assistant", "tool_calls": [{"id": id_, **call("book", {})}]}
+        told = {"role": "tool", "tool_call_id": id_, "content": "booked"}
+        return {"messages": [{"role": "user", "content": "go"}, made, told], "tools": [*tools]}
+
+    assert request_key(request("a", "x", "y")) == request_key(request("b", "y", "x"))
+    assert request_key(request("a", "x")) != request_key(request("a", "y"))
+    assert request_key({"messages": [], "tools": []}) is None
+
+
+def test_conversations_widen_the_intervals(tmp_path: Path) -> None:
+    lines = [
+        asked(n, f"to {n}", RIGHT, metadata={"conversation_id": f"c{n // 5}"} if n < 40 else {})
+        for n in range(60)
+    ]
+    rome = call("book", {"city": "Rome"})
+    given = [answer(n, RIGHT if n // 5 % 2 else rome) for n in range(60)]
+    references, answers = write(tmp_path / "r.jsonl", lines), write(tmp_path / "a.jsonl", given)
+    assert run(answers, references, "--json", tmp_path / "out.json").exit_code == 0
+    found = json.loads((tmp_path / "out.json").read_text())
+    interval = found["scores"]["function_name_and_args_accuracy"]["stats"]["confidence_interval"]
+    assert interval["clusters"] == 8 + 20
+    assert interval["design_effect"] > 2
 
 
 def test_answers_without_ids_go_by_their_order(tmp_path: Path) -> None:

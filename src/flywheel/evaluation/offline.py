@@ -15,9 +15,10 @@ from typing import Any
 from flywheel.errors import UserError
 from flywheel.evaluation.calls import BadReference, calls_of, reference_calls
 from flywheel.evaluation.failures import Failure
+from flywheel.evaluation.faults import CONFLICTING, fault_of, request_key
 from flywheel.evaluation.matching import ExpectedCall, parameters_of
 from flywheel.evaluation.metrics.tool_calling import nemo_scores
-from flywheel.evaluation.references import Answer, acceptable_answers
+from flywheel.evaluation.references import Answer, acceptable_answers, best_match
 from flywheel.evaluation.statistics import summary
 from flywheel.evaluation.tool_scores import (
     NAMES,
@@ -48,6 +49,10 @@ class Reference:
     parameters: Mapping[str, Schema]
     calls: tuple[Any, ...] = ()
     bad: str | None = None
+    request: bytes | None = None
+    """The same for references of one request; None where there is none."""
+    conversation: str | None = None
+    """Of `metadata.conversation_id`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class Line:
     answered: bool = False
     given: Mapping[str, float] = field(default_factory=dict)
     """Scores that came with the answer, such as a judge's in a downloaded sample, as `metric.score`."""
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,13 @@ class Report:
         names = (*SCORES, *NEMO)
         there = [line for line in self.lines if line.scored is not None]
         scored = [line.scored for line in there if line.scored is not None]
+        conversations = [(line.conversation, None if line.conversation else line.key) for line in there]
         return {
             "n": len(scored),
-            "scores": {name: summary([line.scores[name] for line in there]) for name in names},
+            "scores": {
+                name: summary([line.scores[name] for line in there], conversations=conversations)
+                for name in names
+            },
             "failures": dict(Counter(s.failure for s in scored if s.failure).most_common()),
             "bad_references": dict(self.bad_references),
             "missing_answers": sum(s.failure is Failure.ERROR for s in scored),
@@ -97,9 +107,16 @@ def reference_of(record: Mapping[str, Any], number: int) -> Reference:
         more = acceptable_answers(_part(record, "metadata").get("acceptable"))
     except BadReference as error:
         return Reference(key, (), parameters, bad=str(error))
-    unknown = [call.name for call in calls if parameters and call.name not in parameters]
-    bad = f"calls {unknown[0]!r}, which is not offered" if unknown else None
-    return Reference(key, (*answers, *more), parameters, calls, bad)
+    said = _part(record, "metadata").get("conversation_id")
+    return Reference(
+        key,
+        (*answers, *more),
+        parameters,
+        calls,
+        fault_of(calls, parameters),
+        request_key(_part(record, "request")),
+        str(said) if isinstance(said, str | int) and said != "" else None,
+    )
 
 
 def evaluate(references: Sequence[Reference], answers: Sequence[Mapping[str, Any]], rules: Rules) -> Report:
@@ -108,18 +125,40 @@ def evaluate(references: Sequence[Reference], answers: Sequence[Mapping[str, Any
     Raises BadAnswers where answers cannot be told apart or belong to no reference.
     """
     found = _paired(references, answers)
+    conflicting = _conflicting(references, rules)
     lines, bad = [], Counter[str]()
     for reference in references:
-        if reference.bad is not None:
-            bad[reference.bad] += 1
+        reason = reference.bad or (CONFLICTING if reference.request in conflicting else None)
+        if reason is not None:
+            bad[reason] += 1
             lines.append(Line(reference.key, None, {}))
             continue
         answer = found.pop(reference.key, None)
         scored, nemo = _scored(reference, answer, rules)
         scores = {**scored.scores, **dict(zip(NEMO, nemo, strict=True))}
-        lines.append(Line(reference.key, scored, scores, answer is not None, _given(answer or {})))
+        given = _given(answer or {})
+        lines.append(Line(reference.key, scored, scores, answer is not None, given, reference.conversation))
     known = {reference.key for reference in references}
     return Report(tuple(lines), dict(bad.most_common()), sum(key not in known for key in found))
+
+
+def _conflicting(references: Sequence[Reference], rules: Rules) -> set[bytes]:
+    """The requests whose references do not let each other's calls pass: nobody knows which is right."""
+    first: dict[bytes, Reference] = {}
+    found = set()
+    for reference in references:
+        if reference.bad is not None or reference.request is None:
+            continue
+        other = first.setdefault(reference.request, reference)
+        if other is not reference and not (
+            _passes(reference, other, rules) and _passes(other, reference, rules)
+        ):
+            found.add(reference.request)
+    return found
+
+
+def _passes(reference: Reference, other: Reference, rules: Rules) -> bool:
+    return best_match(other.answers, reference.calls, other.parameters, rules).right
 
 
 def _scored(
