@@ -54,6 +54,28 @@ def test_the_blueprints_file_works_unchanged(tmp_path: Path) -> None:
     assert settings.nims[0].target == "meta/llama-3.2-1b-instruct@2.0"
 
 
+def test_the_blueprints_embedding_model_is_read(tmp_path: Path) -> None:
+    text = """
+icl_config:
+  example_selection: "semantic_similarity"
+  similarity_config:
+    relevance_ratio: 0.7
+    embedding_nim_config: {%s}
+"""
+    remote = 'deployment_type: remote, url: "https://host.test/v1/embeddings", model_name: nvidia/embed'
+    local = "deployment_type: local, model_name: embed, context_length: 32768, gpus: 1, tag: x"
+    found = [
+        load_settings(write(tmp_path, text % each), {}).icl_config.similarity_config.embedding_nim_config
+        for each in (remote, local)
+    ]
+    assert [(f and f.url, f and f.told_type) for f in found] == [
+        ("https://host.test/v1/embeddings", "query"),
+        (None, None),
+    ]
+    with pytest.raises(ConfigError, match="a remote one needs a url, such as https://host/v1/embeddings"):
+        load_settings(write(tmp_path, text % "model_name: embed"), {})
+
+
 def test_the_configuration_that_ships_is_valid() -> None:
     settings = load_settings(None, {})
     assert settings.nims[0].model_name == "flywheel/student"

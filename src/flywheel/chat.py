@@ -1,4 +1,4 @@
-"""The one client of the OpenAI protocol: teacher, judges and students are all asked through this file.
+"""The one client of the OpenAI protocol: teacher, judges, students and embedding models are asked through it.
 
 It sends one request and tells exactly what became of it. Whether to try again, how many to send at once
 and what an answer is worth is its callers' business, because an evaluation, a gateway and a probe decide
@@ -23,7 +23,7 @@ from flywheel.hidden import hide, scrub
 from flywheel.telemetry import tracing
 
 _DETAIL_LIMIT: Final = 2000
-_ROUTES: Final = ("/chat/completions", "/completions")
+_ROUTES: Final = ("/chat/completions", "/completions", "/embeddings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,11 @@ class ChatClient:
         """Ask for a plain completion of `body["prompt"]`. Raises a ChatError's subclass."""
         return await self._post("/completions", body)
 
+    async def embeddings(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for the vectors of `body["input"]`; the answer as it came. Raises a ChatError's subclass."""
+        url, model = f"{self.base_url}/embeddings", str(body.get("model", ""))
+        return _json(await self._send("POST", url, model, body), url, model)
+
     async def models(self) -> list[str]:
         """The names that the server offers. Raises a ChatError's subclass."""
         url = f"{self.base_url}/models"
@@ -147,7 +152,7 @@ class ChatClient:
 
 
 def endpoint_root(url: str) -> str:
-    """`url` without a trailing `/chat/completions`, `/completions` or slash."""
+    """`url` without a trailing `/chat/completions`, `/completions`, `/embeddings` or slash."""
     root = url.rstrip("/")
     for route in _ROUTES:
         if root.endswith(route):

@@ -278,13 +278,67 @@ class LoraConfig(Block):
     """Dropout in front of the adapter."""
 
 
+class EmbeddingConfig(Block):
+    """A model that turns texts into vectors, asked at an OpenAI-compatible address."""
+
+    deployment_type: Literal["remote", "local"] = "remote"
+    """`remote` needs a `url`. `local`: runs do not deploy it, so it is asked only where a `url` says what
+    serves it (`python -m flywheel.serving`, a NIM); without one character n-grams stand in, by name."""
+    model_name: str = Field(min_length=1)
+    """Name of the model, as its server knows it."""
+    url: Annotated[str, AfterValidator(_address("http", "https"))] | None = None
+    """Full address of its embeddings: https://…/v1/embeddings."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key. The key itself is never written anywhere."""
+    input_type: Literal["query", "passage", "none"] | None = None
+    """What NVIDIA's retrieval models want to be told of a text; with it they also cut what is too long. Both
+    sides of a comparison are told the same. null: `query` for a model named nvidia/…, nothing for others."""
+    batch_size: int = Field(32, ge=1, le=2048)
+    """Texts of one request; OpenAI takes 2048, a small NIM 32."""
+    request_timeout: float = Field(60.0, gt=0)
+    """Seconds that one request may take."""
+    model_type: Literal["embedding"] = "embedding"
+    """What it does; the blueprint's file may say so."""
+    context_length: int | None = None
+    """Tokens of the longest text, of a local one; read for the blueprint's sake."""
+    gpus: int | None = None
+    """GPUs of a local one; read for the blueprint's sake."""
+    pvc_size: str | None = None
+    """Disk of a local one; read for the blueprint's sake."""
+    registry_base: str = "nvcr.io/nim"
+    """Registry of a local one's image; read for the blueprint's sake."""
+    tag: str | None = None
+    """Tag of a local one's image; read for the blueprint's sake."""
+
+    @model_validator(mode="after")
+    def _asked_somewhere(self) -> Self:
+        if self.deployment_type == "remote" and self.url is None:
+            raise ValueError("a remote one needs a url, such as https://host/v1/embeddings")
+        return self
+
+    @property
+    def told_type(self) -> str | None:
+        """The `input_type` to send; None for none."""
+        default = "query" if self.model_name.startswith("nvidia/") else "none"
+        chosen = self.input_type or default
+        return None if chosen == "none" else chosen
+
+    def api_key(self, environment: Mapping[str, str] = os.environ) -> SecretStr | None:
+        """The key, read when it is needed; None where none is configured."""
+        where = "icl_config.similarity_config.embedding_nim_config.api_key_env"
+        value = secret(self.api_key_env, where=where, environment=environment)
+        return SecretStr(value) if value else None
+
+
 class SimilarityConfig(Block):
     """Choice of in-context examples by likeness to the request."""
 
     relevance_ratio: float = Field(0.7, ge=0, le=1)
     """1 takes the most similar only; lower values trade likeness for variety."""
-    embedding_nim: NimConfig | None = None
-    """The blueprint's embedding model. Not asked yet: character n-grams stand in; the data set says so."""
+    embedding_nim_config: EmbeddingConfig | None = Field(
+        None, validation_alias=AliasChoices("embedding_nim_config", "embedding_nim")
+    )
+    """The embedding model that likeness is measured with. null: character n-grams (TF-IDF), by name."""
 
 
 class IclConfig(Block):

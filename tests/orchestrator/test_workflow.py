@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+import httpx
 import pytest
 
-from flywheel.config import LlmJudgeConfig
+from flywheel.config import EmbeddingConfig, IclConfig, LlmJudgeConfig, SimilarityConfig
+from flywheel.errors import ConfigError
 from flywheel.fake_chat import Reply, ScriptedChat
 from flywheel.nemo.calls import ServiceCallFailed
 from flywheel.nemo.fake import NO_GPU, URLS, FakeNemo
@@ -397,3 +401,111 @@ def test_a_run_that_grows_beyond_what_its_store_takes_fails_and_says_why(world):
     run = here.finish(here.start())
     assert (run.status, here.nemo.open_jobs) == ("failed", [])
     assert "it is too large" in run.error
+
+
+# The embedding model
+
+
+def embedding_settings(**changes):
+    model = EmbeddingConfig(
+        model_name="nvidia/embedder",
+        url="http://embed.fake/v1/embeddings",
+        api_key_env="EMBED_KEY",
+        **changes,
+    )
+    return settings().model_copy(
+        update={
+            "icl_config": IclConfig(
+                max_context_length=2048,
+                reserved_tokens=256,
+                max_examples=2,
+                example_selection="semantic_similarity",
+                similarity_config=SimilarityConfig(embedding_nim_config=model),
+            )
+        }
+    )
+
+
+class Embedding:
+    """Embeds a text as the counts of its letters; `down` times it is away first."""
+
+    def __init__(self, down=0):
+        self.requests, self.down = [], down
+
+    def __call__(self, request):
+        self.requests.append(request)
+        if self.down:
+            self.down -= 1
+            return httpx.Response(503, headers={"retry-after": "0"}, text="loading, key s3cret")
+        texts = json.loads(request.content)["input"]
+        vectors = [[text.lower().count(c) + 1 for c in "abcdefghij"] for text in texts]
+        data = [{"index": i, "embedding": vector} for i, vector in enumerate(vectors)]
+        return httpx.Response(200, json={"data": data})
+
+    def known_to(self, world):
+        return world.reborn(
+            embedding_transport=httpx.MockTransport(self), environment={"EMBED_KEY": "s3cret"}
+        )
+
+
+def test_examples_are_chosen_by_the_configured_embedding_model_which_the_report_names(world):
+    embedding = Embedding()
+    here = embedding.known_to(world(using=embedding_settings(batch_size=16)))
+    run = here.finish(here.start())
+
+    assert run.status == "completed"
+    assert run.curation["icl_selection"] == "semantic_similarity: embeddings of nvidia/embedder"
+    bodies = [json.loads(request.content) for request in embedding.requests]
+    sent = [text for body in bodies for text in body["input"]]
+    assert len(sent) == len(set(sent)) > 16
+    assert all(len(body["input"]) <= 16 and body["input_type"] == "query" for body in bodies)
+    assert embedding.requests[0].headers["authorization"] == "Bearer s3cret"
+    assert "s3cret" not in run.model_dump_json()
+
+
+def test_an_embedding_model_that_is_away_is_waited_for_and_never_replaced(world):
+    embedding = Embedding(down=5)
+    here = embedding.known_to(world(using=embedding_settings()))
+    run = here.finish(here.start())
+
+    assert run.status == "completed"
+    assert run.curation["icl_selection"].endswith("embeddings of nvidia/embedder")
+    (said,) = [e.message for e in run.events if e.message.endswith("trying again")]
+    assert "http://embed.fake/v1/embeddings" in said
+    assert "s3cret" not in run.model_dump_json()
+
+    gone = Embedding(down=10_000).known_to(here)
+    failed = gone.finish(gone.start())
+    assert (failed.status, "answered 503" in failed.error) == ("failed", True)
+
+
+def test_a_local_embedding_model_without_an_address_is_stood_in_for_by_name(world):
+    using = embedding_settings()
+    likeness = SimilarityConfig(
+        embedding_nim_config=EmbeddingConfig(deployment_type="local", model_name="nvidia/embedder", gpus=1)
+    )
+    icl = using.icl_config.model_copy(update={"similarity_config": likeness})
+    here = world(using=using.model_copy(update={"icl_config": icl}))
+    run = here.finish(here.start())
+    assert run.curation["icl_selection"] == "semantic_similarity: character n-grams (TF-IDF)"
+
+
+def test_a_job_changes_likeness_but_takes_no_key_elsewhere(world):
+    here = world(using=embedding_settings())
+
+    def configured(**likeness):
+        run = here.run(here.start(icl_config={"similarity_config": likeness}))
+        return run.config.icl_config.similarity_config
+
+    assert configured(relevance_ratio=0.5).embedding_nim_config.api_key_env == "EMBED_KEY"
+    same = configured(embedding_nim_config={"model_name": "other"}).embedding_nim_config
+    assert (same.model_name, same.url, same.api_key_env) == (
+        "other",
+        "http://embed.fake/v1/embeddings",
+        "EMBED_KEY",
+    )
+    away = configured(embedding_nim={"url": "http://elsewhere.fake/v1/embeddings"}).embedding_nim_config
+    assert (away.url, away.api_key_env) == ("http://elsewhere.fake/v1/embeddings", None)
+    assert configured(embedding_nim_config=None).embedding_nim_config is None
+    with pytest.raises(ConfigError, match="api_key_env can only be set in the server's configuration"):
+        configured(embedding_nim_config={"api_key_env": "JUDGE_KEY"})

@@ -10,11 +10,13 @@ from flywheel.curation.icl import icl_rows
 from flywheel.curation.reasons import Reason
 from flywheel.curation.report import ConflictPolicy, CurationReport
 from flywheel.curation.rows import eval_rows, training_rows
+from flywheel.curation.similarity import Embedder
 
 __all__ = [
     "ConflictPolicy",
     "Curation",
     "CurationReport",
+    "Embedder",
     "NotEnoughConversations",
     "NotEnoughRecords",
     "Reason",

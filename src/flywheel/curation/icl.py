@@ -19,8 +19,7 @@ from typing import Any
 
 from flywheel.config import IclConfig
 from flywheel.curation.rows import Row, answer_of, clean_messages, eval_rows
-from flywheel.curation.similarity import NAME as SIMILARITY
-from flywheel.curation.similarity import TextIndex
+from flywheel.curation.similarity import NAME, Embedder, EmbeddingIndex, Index, TextIndex, by_relevance
 from flywheel.models import Record
 
 CountTokens = Callable[[list[Row], list[Row] | None], int]
@@ -49,18 +48,23 @@ def icl_rows(
     count_tokens: CountTokens,
     seed: int | None = None,
     parse_function_arguments: bool = True,
+    embedder: Embedder | None = None,
 ) -> Iterator[Row]:
     """The rows of `eval_rows`, with examples in `request.messages` and their names in `icl.examples`.
 
     As many as `icl.max_examples` allows and as fit into `max_context_length - reserved_tokens`; where fewer
-    than `min_examples` do, `icl.enough` is false. The request itself is never shortened.
+    than `min_examples` do, `icl.enough` is false. The request itself is never shortened. Likeness is that of
+    `embedder`, and of character n-grams without one; `icl.selection` names which.
     """
     room = icl.max_context_length - icl.reserved_tokens
     examples = [e for e in (_example(record, count_tokens) for record in pool) if e.tokens <= room]
+    rows = list(eval_rows(eval_records, parse_function_arguments=parse_function_arguments))
     choose = (
-        _Likeness(examples, icl) if icl.example_selection == "semantic_similarity" else _Draw(examples, seed)
+        _Likeness(examples, icl, embedder, [_asked(row["request"]["messages"]) for row in rows])
+        if icl.example_selection == "semantic_similarity"
+        else _Draw(examples, seed)
     )
-    for row in eval_rows(eval_records, parse_function_arguments=parse_function_arguments):
+    for row in rows:
         request = row["request"]
         tools = request.get("tools")
         offered = {tool["function"]["name"] for tool in tools or ()}
@@ -125,15 +129,17 @@ class _Draw:
 class _Likeness:
     """Examples by the likeness of what was asked, without near repeats."""
 
-    name = f"semantic_similarity: {SIMILARITY}"
-
-    def __init__(self, examples: Sequence[_Example], icl: IclConfig) -> None:
+    def __init__(
+        self, examples: Sequence[_Example], icl: IclConfig, embedder: Embedder | None, queries: Sequence[str]
+    ) -> None:
         self._examples = examples
         self._ratio = icl.similarity_config.relevance_ratio
-        self._index = TextIndex([example.asked for example in examples])
+        texts = [example.asked for example in examples]
+        self._index: Index = EmbeddingIndex(embedder, texts, queries) if embedder else TextIndex(texts)
+        self.name = f"semantic_similarity: {embedder.name if embedder else NAME}"
 
     def best(self, row: str, own: Sequence[Row], offered: set[str]) -> Iterator[_Example]:
-        numbers = self._index.by_relevance(_asked(own), self._ratio)
+        numbers = by_relevance(self._index, _asked(own), self._ratio)
         return (self._examples[n] for n in numbers if self._examples[n].called <= offered)
 
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from flywheel.chat import ChatResult
 from flywheel.errors import ChatError, ChatRejected
-from flywheel.evaluation.asking import Send, Sleep, ask
+from flywheel.evaluation.asking import Send
+from flywheel.patience import Sleep, ask
 
 GIVE_UP_AFTER = 5
 """Failures in a row, with no answer ever, after which a judge is not asked again in this evaluation."""

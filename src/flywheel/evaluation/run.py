@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from flywheel.errors import ChatError, FlywheelError
-from flywheel.evaluation.asking import Send, Sleep, ask, failed_sample
+from flywheel.evaluation.asking import Send, failed_sample
 from flywheel.evaluation.metrics import Metric
 from flywheel.evaluation.sample import Example, Sample, Scored, Verdict
 from flywheel.evaluation.throttle import Throttle
+from flywheel.patience import Sleep, ask
 
 DEAD_AFTER = 5
 """Failures with no answer before, after which a model counts as dead."""

@@ -74,9 +74,11 @@ class Context:
     limits: Limits = Limits()
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    """Where the judge's key is looked up."""
+    """Where the keys of judge, teacher and embedding model are looked up."""
     judge_transport: httpx.AsyncBaseTransport | None = None
     """Stands in for the network towards the judge."""
+    embedding_transport: httpx.AsyncBaseTransport | None = None
+    """Stands in for the network towards the embedding model."""
 
     @property
     def namespace(self) -> str:

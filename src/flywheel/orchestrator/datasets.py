@@ -17,6 +17,7 @@ from flywheel.config import IclConfig, NimConfig
 from flywheel.curation import curate, eval_rows, icl_rows, training_rows
 from flywheel.models import Record
 from flywheel.orchestrator.context import Context
+from flywheel.orchestrator.embedding import embedder_of
 from flywheel.stores.runs.document import EVAL_FILE, Candidate, Dataset, Run, WorkloadType, slug
 
 TRAIN_FILE, VAL_FILE = "training/train_data.jsonl", "validation/val_data.jsonl"
@@ -26,7 +27,7 @@ Kind = Literal["eval", "icl", "train"]
 def build(run: Run, context: Context) -> Run:
     """Curate and upload; the run with its data sets, the report of what was left out, and its type.
 
-    Raises NotEnoughRecords or NotEnoughConversations, and what the services raise.
+    Raises NotEnoughRecords or NotEnoughConversations, and what the services and the embedding model raise.
     """
     split = run.config.data_split_config
     records = context.logs.query(run.workload)
@@ -37,6 +38,8 @@ def build(run: Run, context: Context) -> Run:
 
     icl_files: dict[str, bytes] = {}
     enough: dict[str, int] = {}
+    selection: dict[str, str] = {}
+    embedder = embedder_of(run.config.icl_config, context.environment, context.embedding_transport)
     moved: list[Candidate] = []
     for candidate in run.candidates:
         path = _icl_path(candidate, len(run.candidates))
@@ -50,10 +53,12 @@ def build(run: Run, context: Context) -> Run:
                     count_tokens=count(candidate.nim),
                     seed=seed,
                     parse_function_arguments=objects,
+                    embedder=embedder,
                 )
             )
             icl_files[path] = _jsonl(rows)
             enough[candidate.model_name] = sum(row["icl"]["enough"] for row in rows)
+            selection = {"icl_selection": rows[0]["icl"]["selection"]} if rows else {}
             moved.append(candidate.but(icl_file=path))
         else:
             moved.append(candidate.but(icl_file=None))
@@ -80,7 +85,9 @@ def build(run: Run, context: Context) -> Run:
     return run.but(
         workload_type=kind,
         num_records=curation.report.records_out,
-        curation=curation.report.model_dump(mode="json") | {"icl_rows_with_enough_examples": enough},
+        curation=curation.report.model_dump(mode="json")
+        | {"icl_rows_with_enough_examples": enough}
+        | selection,
         datasets=tuple(datasets),
         candidates=tuple(moved),
     )

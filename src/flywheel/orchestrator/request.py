@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from flywheel.config import (
     Block,
+    IclConfig,
     LlmJudgeConfig,
     NimConfig,
     Settings,
@@ -94,7 +95,7 @@ def configured(request: JobRequest, settings: Settings) -> RunConfig:
     return RunConfig(
         nims=_chosen(request, settings),
         data_split_config=block("data_split_config", settings.data_split_config),
-        icl_config=block("icl_config", settings.icl_config),
+        icl_config=_icl(request, settings.icl_config),
         training_config=block("training_config", settings.training_config),
         lora_config=block("lora_config", settings.lora_config),
         evaluation_config=block("evaluation_config", settings.evaluation_config),
@@ -116,6 +117,38 @@ def _chosen(request: JobRequest, settings: Settings) -> tuple[NimConfig, ...]:
     if not chosen:
         raise NoCandidates
     return chosen
+
+
+def _icl(request: JobRequest, now: IclConfig) -> IclConfig:
+    """The in-context examples of this job. What it does not say about likeness stays the configuration's; the
+    key of its embedding model goes only to the address that the server's file names.
+    """
+    change = dict(request.icl_config or {})
+    where = f"{_WHERE}: icl_config"
+    before = now.model_dump()
+    likeness = change.get("similarity_config")
+    if isinstance(likeness, dict):
+        likeness = dict(likeness)
+        if "embedding_nim" in likeness:
+            likeness.setdefault("embedding_nim_config", likeness.pop("embedding_nim"))
+        model = likeness.get("embedding_nim_config")
+        if isinstance(model, dict):
+            likeness["embedding_nim_config"] = _keyed(
+                model, before["similarity_config"]["embedding_nim_config"] or {}, f"{where}.similarity_config"
+            )
+        change["similarity_config"] = before["similarity_config"] | likeness
+    return parse(IclConfig, before | change, where=where)
+
+
+def _keyed(change: dict[str, Any], before: dict[str, Any], where: str) -> dict[str, Any]:
+    if "api_key_env" in change:
+        raise ConfigError(
+            f"{where}.embedding_nim_config: api_key_env can only be set in the server's configuration;"
+            " leave it out"
+        )
+    if "url" in change and change["url"] != before.get("url"):
+        before = {name: value for name, value in before.items() if name != "api_key_env"}
+    return before | change
 
 
 def _judge(request: JobRequest, now: LlmJudgeConfig | None) -> LlmJudgeConfig | None:

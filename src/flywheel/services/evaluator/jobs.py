@@ -19,7 +19,7 @@ import httpx
 from flywheel.chat import ChatClient
 from flywheel.errors import ChatError, FlywheelError
 from flywheel.evaluation.agreement import judge_agreement
-from flywheel.evaluation.asking import Send, Sleep
+from flywheel.evaluation.asking import Send
 from flywheel.evaluation.examples import make_examples
 from flywheel.evaluation.judge import Judge, JudgeCache
 from flywheel.evaluation.results import facts, record_of, task_result
@@ -27,6 +27,7 @@ from flywheel.evaluation.run import evaluate
 from flywheel.evaluation.sample import Example, Scored
 from flywheel.evaluation.throttle import Throttle
 from flywheel.hub import Hub, HubError
+from flywheel.patience import Sleep
 from flywheel.services.evaluator.datasets import BadDataset, HubAt, Row, fetch_rows
 from flywheel.services.evaluator.plan import Endpoint, Plan, Source, TaskPlan, make_plan
 from flywheel.services.evaluator.samples import Record, Samples

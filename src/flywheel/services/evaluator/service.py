@@ -14,11 +14,11 @@ from typing import Any, Final
 import httpx
 
 from flywheel.errors import FlywheelError, UserError
-from flywheel.evaluation.asking import Sleep
 from flywheel.evaluation.results import results_document
 from flywheel.hub import Hub
 from flywheel.log import get_logger
 from flywheel.nemo.conventions import Deleted, ListQuery, Page, check_name, new_id, timestamp
+from flywheel.patience import Sleep
 from flywheel.services.evaluator.datasets import HubAt
 from flywheel.services.evaluator.jobs import JobRun, Surroundings
 from flywheel.services.evaluator.judge_cache import StoredJudgeCache
