@@ -226,3 +226,8 @@ def test_sigterm_ends_it_at_once_even_in_the_middle(
     assert server.process.wait(timeout=20) == 0
     assert time.monotonic() - began < 5  # Two seconds on a machine that is not busy.
     stream.close()
+
+
+def test_a_chat_model_has_no_embeddings(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="'test/tiny': is a chat model; serve an"):
+        client.embeddings.create(model="test/tiny", input="hi")

@@ -9,19 +9,19 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from flywheel.errors import FlywheelError
 from flywheel.lifeline import exit_at_stdin_eof
 from flywheel.log import configure
-from flywheel.serving.errors import PortTaken
+from flywheel.serving.errors import ModelUnservable, PortTaken
 from flywheel.serving.spec import ServingSpec, read_spec
-from flywheel.web import make_app
+from flywheel.web import Lifespan, make_app
 
 GRACE_S = 1
 """How long answers that are under way may take after SIGTERM."""
@@ -57,6 +57,28 @@ def _listen(spec: ServingSpec) -> socket.socket:
 
 def _serve(spec: ServingSpec, taken: socket.socket) -> None:
     # torch takes seconds to load, which a bad SPEC or a port in use need not wait for.
+    from flywheel.serving.embedding import is_embedding_model  # noqa: PLC0415
+
+    (_serve_embeddings if is_embedding_model(spec.model) else _serve_chat)(spec, taken)
+
+
+def _serve_embeddings(spec: ServingSpec, taken: socket.socket) -> None:
+    from flywheel.serving.embedding import load_embedding_model  # noqa: PLC0415
+    from flywheel.serving.embedding_router import embedding_router  # noqa: PLC0415
+
+    if spec.adapters:
+        raise ModelUnservable(spec.model, "it embeds, and takes no adapters")
+    model = load_embedding_model(spec)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _tell(taken, spec.name, f"embeddings, {model.model.device}, {model.max_model_len} tokens")
+        yield
+
+    _run([embedding_router(spec.name, model)], taken, lifespan)
+
+
+def _serve_chat(spec: ServingSpec, taken: socket.socket) -> None:
     from flywheel.serving.engine import Engine  # noqa: PLC0415
     from flywheel.serving.lora import Adapters  # noqa: PLC0415
     from flywheel.serving.model import load_model  # noqa: PLC0415
@@ -79,17 +101,22 @@ def _serve(spec: ServingSpec, taken: socket.socket) -> None:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        host, port = taken.getsockname()[:2]
-        device = served.model.device
-        sys.stdout.write(
-            f"serving {', '.join(registry.names())} on http://{host}:{port} "
-            f"({device}, {served.max_model_len} tokens, {spec.max_batch_size} at once)\n"
-        )
-        sys.stdout.flush()
+        about = f"{served.model.device}, {served.max_model_len} tokens, {spec.max_batch_size} at once"
+        _tell(taken, ", ".join(registry.names()), about)
         yield
         engine.close()
 
-    app = make_app("Flywheel local serving", "openai", [router(served, engine, registry)], lifespan=lifespan)
+    _run([router(served, engine, registry)], taken, lifespan)
+
+
+def _tell(taken: socket.socket, names: str, about: str) -> None:
+    host, port = taken.getsockname()[:2]
+    sys.stdout.write(f"serving {names} on http://{host}:{port} ({about})\n")
+    sys.stdout.flush()
+
+
+def _run(routers: Sequence[APIRouter], taken: socket.socket, lifespan: Lifespan) -> None:
+    app = make_app("Flywheel local serving", "openai", routers, lifespan=lifespan)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S, lifespan="on"
     )

@@ -55,6 +55,15 @@ class ContextTooLong(UserError):
         )
 
 
+class TextTooLong(UserError):
+    status = 400
+    code = "context_length_exceeded"
+
+    def __init__(self, tokens: int, max_model_len: int) -> None:
+        self.tokens, self.max_model_len = tokens, max_model_len
+        super().__init__(f"a text has {tokens} tokens; this model takes at most {max_model_len}")
+
+
 class AdapterInvalid(UserError):
     status = 400
     code = "adapter_invalid"

@@ -80,6 +80,11 @@ def router(served: ServedModel, engine: Engine, registry: Registry) -> APIRouter
         ]
         return JSONResponse(job.envelope("text_completion", "cmpl", choices, usage=True))
 
+    @routes.post("/v1/embeddings")
+    async def no_embeddings() -> None:
+        name = registry.names()[0]
+        raise BadParameter("model", name, "is a chat model; serve an embedding model for /v1/embeddings")
+
     @routes.get("/v1/models")
     async def models() -> dict[str, Any]:
         return {"object": "list", "data": [_card(model, served) for model in registry.all()]}

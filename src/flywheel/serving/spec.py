@@ -24,7 +24,7 @@ class ServingSpec(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     model: str
-    """A folder with a model, or the name of one on a Hugging Face hub."""
+    """A folder with a model, or the name of one on a Hugging Face hub: one that talks, or one that embeds."""
     name: str = Field(pattern=AdapterName)
     """How clients call the base model."""
     host: str = "127.0.0.1"
@@ -32,9 +32,9 @@ class ServingSpec(BaseModel):
     """0 takes a free one; the first line on standard output tells which."""
     adapters: tuple[AdapterSpec, ...] = ()
     max_batch_size: int = Field(16, ge=1, le=256)
-    """Requests that are generated side by side; more of them wait."""
+    """Requests that are generated side by side, or texts that are embedded so; more of them wait."""
     max_model_len: int | None = Field(None, ge=2)
-    """Tokens of prompt and answer together. None: as many as the model was made for."""
+    """Tokens of prompt and answer together, or of a text to embed. None: all that the model was made for."""
     stdin_lifeline: bool = False
 
 
