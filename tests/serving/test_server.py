@@ -215,6 +215,11 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
     assert said.count("\n") == 1
 
 
+def test_a_chat_model_has_no_embeddings(client: OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="'test/tiny': is a chat model; serve an"):
+        client.embeddings.create(model="test/tiny", input="hi")
+
+
 def test_sigterm_ends_it_at_once_even_in_the_middle(
     server: Server, client: OpenAI, tmp_path: Path, adapters: dict[str, Path]
 ) -> None:
@@ -226,8 +231,3 @@ def test_sigterm_ends_it_at_once_even_in_the_middle(
     assert server.process.wait(timeout=20) == 0
     assert time.monotonic() - began < 5  # Two seconds on a machine that is not busy.
     stream.close()
-
-
-def test_a_chat_model_has_no_embeddings(client: OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError, match="'test/tiny': is a chat model; serve an"):
-        client.embeddings.create(model="test/tiny", input="hi")
