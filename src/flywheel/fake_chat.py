@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +85,10 @@ class ScriptedChat:
         if reply.status != 200:
             error = {"message": reply.text or "scripted error", "type": "scripted", "code": reply.status}
             return _json({"error": error}, reply)
-        return _json(_completion(body, reply, number), reply)
+        completion = _completion(body, reply, number)
+        if body.get("stream") and "messages" in body:
+            return Response("".join(_events(body, completion)), media_type="text/event-stream")
+        return _json(completion, reply)
 
 
 def _json(body: Mapping[str, Any], reply: Reply) -> Response:
@@ -115,3 +119,24 @@ def _completion(body: Mapping[str, Any], reply: Reply, number: int) -> dict[str,
 def _call(number: int, index: int, name: str, arguments: Mapping[str, Any] | str) -> dict[str, Any]:
     text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     return {"id": f"call_{number}_{index}", "type": "function", "function": {"name": name, "arguments": text}}
+
+
+def _events(body: Mapping[str, Any], completion: Mapping[str, Any]) -> Iterator[str]:
+    """The same completion in pieces: text in words, the arguments of a call in two halves."""
+    message, reason = completion["choices"][0]["message"], completion["choices"][0]["finish_reason"]
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": word} for word in re.findall(r"\s*\S+\s*|\s+", message["content"] or "")]
+    for index, call in enumerate(message.get("tool_calls", ())):
+        arguments = call["function"]["arguments"]
+        halves = arguments[: len(arguments) // 2], arguments[len(arguments) // 2 :]
+        function = {**call["function"], "arguments": halves[0]}
+        deltas.append({"tool_calls": [{"index": index, **call, "function": function}]})
+        deltas.append({"tool_calls": [{"index": index, "function": {"arguments": halves[1]}}]})
+    choices = [[{"index": 0, "delta": delta, "finish_reason": None}] for delta in deltas]
+    choices.append([{"index": 0, "delta": {}, "finish_reason": reason}])
+    head = {**completion, "object": "chat.completion.chunk", "usage": None}
+    for choice in choices:
+        yield f"data: {json.dumps({**head, 'choices': choice})}\n\n"
+    if (body.get("stream_options") or {}).get("include_usage"):
+        yield f"data: {json.dumps({**head, 'choices': [], 'usage': completion['usage']})}\n\n"
+    yield "data: [DONE]\n\n"

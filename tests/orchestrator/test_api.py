@@ -162,7 +162,8 @@ def test_scores_come_with_number_interval_and_scorer(api):
         "scorer": None,
     }
     assert evaluation["score_details"]["tool_calling_correctness"]["scorer"] == "text-matcher"
-    assert evaluation["latency_ms"] == {"mean": 12.0, "p50": 11.0, "p95": 20.0}
+    first = {"mean": 3.0, "p50": 2.5, "p95": 6.0}
+    assert evaluation["latency_ms"] == {"mean": 12.0, "p50": 11.0, "p95": 20.0, "first_token": first}
     assert evaluation["judge_agreement"] == {"n": 100, "accuracy": 0.95, "kappa": 0.9}
 
 

@@ -89,7 +89,13 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     made = run_document(tmp_path_factory.mktemp("run"), models=("test/student", "acme/small"))
     for number, each in enumerate(made["nims"][0]["evaluations"]):
         each["latency_ms"] = {"mean": 101.5 + number, "p50": 90.25 + number, "p95": 303.75 + number}
+        each["latency_ms"]["first_token"] = {
+            "mean": 21.5 + number,
+            "p50": 20.25 + number,
+            "p95": 33.75 + number,
+        }
         each["judge_agreement"] = AGREEMENT
+        each["score_details"]["function_name"]["confidence_interval"]["design_effect"] = 2.125 + number
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import time
@@ -15,6 +16,7 @@ import openai
 import pytest
 from openai import OpenAI
 
+from flywheel.chat import ChatClient, ChatResult
 from tiny_model import TOOLS
 from tiny_server import Server, start_server
 
@@ -73,6 +75,24 @@ def test_a_stream_adds_up_to_the_answer(client: OpenAI) -> None:
     assert chunks[-2].choices[0].finish_reason == "length"
     assert chunks[-1].choices == []
     assert chunks[-1].usage == whole.usage
+
+
+@pytest.mark.parametrize("options", [{"max_tokens": 20}, {"max_tokens": 20, "tools": TOOLS}, {"n": 2}])
+def test_our_own_client_reads_a_stream_as_the_whole_answer(server: Server, options: dict[str, Any]) -> None:
+    body = {"model": "test/tiny", "messages": HELLO, "max_tokens": 8, "temperature": 0, **options}
+
+    async def ask() -> tuple[ChatResult, ChatResult]:
+        async with ChatClient(f"{server.url}/v1", timeout=60) as client:
+            return await client.chat(body), await client.stream(body)
+
+    whole, streamed = asyncio.run(ask())
+    names = ("message", "finish_reason", "index")
+    assert [[choice[name] for name in names] for choice in streamed.response["choices"]] == [
+        [choice[name] for name in names] for choice in whole.response["choices"]
+    ]
+    assert streamed.response["usage"] == whole.response["usage"]
+    assert streamed.first_token_s is not None
+    assert 0 < streamed.first_token_s < streamed.latency_s
 
 
 def test_plain_completions(client: OpenAI) -> None:

@@ -20,7 +20,17 @@ from flywheel.evaluation.tool_scores import breakdown
 
 Record = dict[str, Any]
 
-_OURS = ("request", "calls", "failure", "error", "bad_reference", "details", "notes", "latency_ms")
+_OURS = (
+    "request",
+    "calls",
+    "failure",
+    "error",
+    "bad_reference",
+    "details",
+    "notes",
+    "latency_ms",
+    "first_token_ms",
+)
 
 
 def record_of(task: str, scored: Scored) -> Record:
@@ -43,7 +53,8 @@ def record_of(task: str, scored: Scored) -> Record:
         "infrastructure": sample.infrastructure,
         "bad_reference": scored.bad_reference,
         "finish_reason": sample.finish_reason,
-        "latency_ms": None if sample.latency_s is None else round(sample.latency_s * 1000, 3),
+        "latency_ms": _milliseconds(sample.latency_s),
+        "first_token_ms": _milliseconds(sample.first_token_s),
         "usage": sample.usage,
     }
 
@@ -86,8 +97,9 @@ def facts(records: Sequence[Record]) -> dict[str, Any]:
     argument, references left out.
     """
     latencies = [r["latency_ms"] for r in records if r["latency_ms"] is not None]
+    firsts = [r["first_token_ms"] for r in records if r.get("first_token_ms") is not None]
     return {
-        "latency_ms": _latency(latencies),
+        "latency_ms": _latency(latencies) | ({"first_token": _latency(firsts)} if firsts else {}),
         "usage": {
             name: sum(record["usage"].get(name, 0) for record in records)
             for name in ("prompt_tokens", "completion_tokens")
@@ -126,7 +138,11 @@ def results_document(records: Iterable[Record]) -> dict[str, list[dict[str, Any]
     return tasks
 
 
-def _latency(values: Sequence[float]) -> dict[str, float | None]:
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _latency(values: Sequence[float]) -> dict[str, Any]:
     if not values:
         return {"mean": None, "p50": None, "p95": None}
     mean = math.fsum(values) / len(values)

@@ -107,7 +107,7 @@ async def _answer(
             )
         except ChatError as error:
             return failed_sample(error)
-    return Sample(response=result.response, latency_s=result.latency_s)
+    return Sample(response=result.response, latency_s=result.latency_s, first_token_s=result.first_token_s)
 
 
 def _recorded(item: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -33,6 +33,8 @@ class Sample:
     infrastructure: bool = False
     """The machinery failed, not the model."""
     latency_s: float | None = None
+    first_token_s: float | None = None
+    """Of an answer that was streamed."""
 
     @property
     def missing(self) -> bool:

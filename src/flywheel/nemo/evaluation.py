@@ -107,9 +107,10 @@ class EvaluationResult(_Wire):
     tasks: dict[str, TaskResult] = Field(default_factory=dict)
     groups: dict[str, Any] = Field(default_factory=dict)
     custom_fields: dict[str, Any] = Field(default_factory=dict)
-    """Ours: `latency_ms {mean, p50, p95}`, `usage {prompt_tokens, completion_tokens}`, `failures {class: n}`,
-    `samples {total, infrastructure_failures}`, `scorers {metric: {type, version}}`, `judge_agreement {task:
-    {metric.score: {right_from, unscored, with_score?, with_people?}}}`."""
+    """Ours: `latency_ms {mean, p50, p95, first_token? {mean, p50, p95}}`, `usage {prompt_tokens,
+    completion_tokens}`, `failures {class: n}`, `samples {total, infrastructure_failures}`, `scorers {metric:
+    {type, version}}`, `judge_agreement {task: {metric.score: {right_from, unscored, with_score?,
+    with_people?}}}`."""
 
 
 # What a run reads out of a result: (task, metric, score) on the wire -> the name in /api/jobs.

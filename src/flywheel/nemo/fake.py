@@ -319,7 +319,12 @@ class FakeNemo(httpx.BaseTransport):
             "tasks": tasks,
             "groups": {},
             "custom_fields": {
-                "latency_ms": {"mean": 12.0, "p50": 11.0, "p95": 20.0},
+                "latency_ms": {
+                    "mean": 12.0,
+                    "p50": 11.0,
+                    "p95": 20.0,
+                    "first_token": {"mean": 3.0, "p50": 2.5, "p95": 6.0},
+                },
                 "usage": {"prompt_tokens": 1000, "completion_tokens": 100},
                 "failures": {"wrong_value": 3},
                 "judge_agreement": {

@@ -140,12 +140,14 @@ def _scored(run: Run, evaluation: Evaluation, result: EvaluationResult, context:
             scorer=scorer if name in judged else None,
         )
     extra = result.custom_fields
+    latency = extra.get("latency_ms")
     return evaluation.but(
         status="completed",
         progress=100.0,
         finished_at=context.clock(),
         scores=found,
-        latency_ms=_numbers(extra.get("latency_ms")),
+        latency_ms=_numbers(latency),
+        first_token_ms=_numbers(latency.get("first_token") if isinstance(latency, Mapping) else None),
         usage=_numbers(extra.get("usage")),
         failures={k: int(v) for k, v in _numbers(extra.get("failures")).items()},
         judge_agreement=_numbers(judge_agreement(result)),

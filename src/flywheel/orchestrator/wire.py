@@ -178,12 +178,17 @@ def _evaluation(evaluation: Evaluation, urls: ServiceUrls, at: datetime) -> dict
         "nmp_uri": f"{urls.evaluator}/v1/evaluation/jobs/{job}" if job else None,
         "mlflow_uri": None,
         "score_details": {name: _score(score) for name, score in evaluation.scores.items()},
-        "latency_ms": evaluation.latency_ms or None,
+        "latency_ms": _latency(evaluation),
         "usage": evaluation.usage or None,
         "failures": evaluation.failures or None,
         "judge_agreement": evaluation.judge_agreement or None,
         "model": evaluation.model,
     }
+
+
+def _latency(evaluation: Evaluation) -> dict[str, Any] | None:
+    first = {"first_token": evaluation.first_token_ms} if evaluation.first_token_ms else {}
+    return {**evaluation.latency_ms, **first} or None
 
 
 def _customization(training: Customization, urls: ServiceUrls, at: datetime) -> dict[str, Any]:

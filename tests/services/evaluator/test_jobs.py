@@ -74,6 +74,7 @@ def test_a_tool_workload_without_a_judge(tmp_path: Path) -> None:
     assert extra["breakdown"]["arguments"] == {"order.n": {"wrong_value": 1}}
     assert extra["breakdown"]["decisions"]["spoke_wrongly"] == 1
     assert extra["latency_ms"]["p95"] >= extra["latency_ms"]["p50"] > 0
+    assert extra["latency_ms"]["mean"] >= extra["latency_ms"]["first_token"]["mean"] > 0
     assert extra["usage"]["prompt_tokens"] > 0
     assert extra["scorers"]["custom-tool-calling.correctness"]["type"] == "text-matcher"
     assert all(body["tool_choice"] == "auto" for body in room.chat.requests)
@@ -119,6 +120,23 @@ def test_what_the_teacher_got_wrong_is_left_out_and_counted(tmp_path: Path) -> N
     assert stats is not None
     assert (stats.count, stats.nan_count, stats.mean) == (4, 1, 1.0)
     assert sum(result.custom_fields["bad_references"].values()) == 1
+
+
+def test_without_streams_no_first_token_is_measured(tmp_path: Path) -> None:
+    room = room_with(tmp_path, right)
+    with room.evaluator() as client:
+        room.put_rows([record(n) for n in range(3)])
+        body = tool_calling_job(model="student", files_url=FILES_URL)
+        streams = client.create_job(body)
+        finished(client, streams.id)
+        body["config"]["params"]["stream"] = False
+        whole = client.create_job(body)
+        finished(client, whole.id)
+        latencies = [client.results(job.id).custom_fields["latency_ms"] for job in (streams, whole)]
+        sample = client.samples(streams.id, {})["data"][0]
+    assert ["first_token" in latency for latency in latencies] == [True, False]
+    assert 0 < sample["first_token_ms"] <= sample["latency_ms"]
+    assert ["stream" in body for body in room.chat.requests] == [True] * 3 + [False] * 3
 
 
 def test_limits_take_the_first_rows(tmp_path: Path) -> None:

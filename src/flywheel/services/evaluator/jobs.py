@@ -157,7 +157,7 @@ class JobRun:
             missing,
             task.metrics,
             keep,
-            _send(task, client),
+            _send(task, client, plan.params.stream),
             throttle=Throttle(plan.params.parallelism),
             retries=plan.params.max_retries,
             sleep=self._around.sleep,
@@ -253,10 +253,12 @@ class JobRun:
         return client
 
 
-def _send(task: TaskPlan, client: ChatClient | None) -> Send | None:
+def _send(task: TaskPlan, client: ChatClient | None, streamed: bool) -> Send | None:
     if client is None or task.type == "data":
         return None
-    return client.complete if task.type == "completion" else client.chat
+    if task.type == "completion":
+        return client.complete
+    return client.stream if streamed else client.chat
 
 
 def _unknown(record: Record | None) -> bool:

@@ -50,6 +50,8 @@ class RunParams(BaseModel):
     """Seconds for one request."""
     max_retries: int = Field(default=3, ge=0, le=100)
     """Further tries of a request after 429, 5xx or a failed connection."""
+    stream: bool = True
+    """Whether chat completions are streamed, which times the first token. Ours alone."""
     limit_samples: int | None = Field(default=None, ge=1)
     temperature: float | None = None
     top_p: float | None = None

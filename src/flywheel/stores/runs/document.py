@@ -128,6 +128,8 @@ class Evaluation(Work):
     """The model that was asked: the base model, or the adapter."""
     scores: dict[str, Score] = {}
     latency_ms: dict[str, float] = {}
+    first_token_ms: dict[str, float] = {}
+    """As `latency_ms`, of answers that were streamed."""
     usage: dict[str, float] = {}
     failures: dict[str, int] = {}
     judge_agreement: dict[str, float] = {}
