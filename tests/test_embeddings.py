@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
+from flywheel.chat import ChatClient
 from flywheel.embeddings import EmbeddingClient, Vector
 from flywheel.errors import ChatBusy, ChatError, ChatRejected, ChatUnreadable
 
@@ -35,11 +37,15 @@ class Server:
         return httpx.Response(200, json={"object": "list", "data": data[::-1]})
 
 
-def vectors(server: Server, *texts: Sequence[str], **settings: Any) -> list[list[Vector]]:
+def vectors(
+    server: Server, *texts: Sequence[str], api_key: str | None = None, **settings: Any
+) -> list[list[Vector]]:
     async def no_sleep(seconds: float) -> None:
         pass
 
-    client = EmbeddingClient(URL, "m", transport=httpx.MockTransport(server), sleep=no_sleep, **settings)
+    client = EmbeddingClient(
+        partial(ChatClient, URL, api_key, httpx.MockTransport(server)), "m", sleep=no_sleep, **settings
+    )
     return [asyncio.run(client.vectors(each)) for each in texts]
 
 

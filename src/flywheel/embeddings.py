@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeGuard
-
-import httpx
 
 from flywheel.chat import ChatClient
 from flywheel.errors import ChatUnreadable
@@ -24,25 +22,22 @@ Vector = list[float]
 class EmbeddingClient:
     """One embedding model; it remembers what it was told for as long as it lives.
 
-    `url` may be the whole endpoint (…/v1/embeddings). `input_type` is NVIDIA's extra field ("query" or
-    "passage"); with it goes `truncate: END`, without which their servers refuse a long text. `timeout` is in
-    seconds and covers one request.
+    `connect` gives the connection of one call of `vectors`, for its event loop. `input_type` is NVIDIA's
+    extra field ("query" or "passage"); with it goes `truncate: END`, without which their servers refuse a
+    long text.
     """
 
     def __init__(
         self,
-        url: str,
+        connect: Callable[[], AbstractAsyncContextManager[ChatClient]],
         model: str,
-        api_key: str | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
         *,
         input_type: str | None = None,
         batch_size: int = 32,
-        timeout: float = 60.0,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.model = model
-        self._open = partial(ChatClient, url, api_key, transport, timeout)
+        self._connect = connect
         self._extra = {"input_type": input_type, "truncate": "END"} if input_type else {}
         self._batch_size = batch_size
         self._sleep = sleep
@@ -55,7 +50,7 @@ class EmbeddingClient:
         Raises a ChatError's subclass; ChatUnreadable for an answer that does not hold a vector for each.
         """
         new = [text for text in dict.fromkeys(texts) if text.strip() and text not in self._known]
-        async with self._open() as chat:
+        async with self._connect() as chat:
             for start in range(0, len(new), self._batch_size):
                 batch = new[start : start + self._batch_size]
                 self._known.update(zip(batch, await self._asked(chat, batch), strict=True))

@@ -138,7 +138,7 @@ def test_a_busy_judge_is_asked_again() -> None:
             {"type": "llm-judge", "params": {"model": "j", "template": {"x": 1}}},
             "neither messages nor a prompt",
         ),
-        ({"type": "nope"}, "'nope' is none of bleu, em, f1, json-match, llm-judge"),
+        ({"type": "nope"}, "'nope' is none of bleu, em, embedding-similarity, f1, json-match, llm-judge"),
         ([], "none of"),
     ],
 )

@@ -509,3 +509,21 @@ def test_a_job_changes_likeness_but_takes_no_key_elsewhere(world):
     assert configured(embedding_nim_config=None).embedding_nim_config is None
     with pytest.raises(ConfigError, match="api_key_env can only be set in the server's configuration"):
         configured(embedding_nim_config={"api_key_env": "JUDGE_KEY"})
+
+
+def test_words_are_also_measured_by_the_embedding_model(world):
+    here = Embedding().known_to(world(using=embedding_settings()))
+    run = here.finish(here.start(CHAT))
+    assert run.candidates[0].evaluations[0].scores["embedding_similarity"].value == 0.1
+    (evaluation, *_) = here.nemo.evaluations.values()
+    metric = evaluation["config"]["tasks"]["text-matching"]["metrics"]["embedding-similarity"]
+    assert metric["params"]["input_type"] == "query"
+    assert metric["params"]["model"]["api_endpoint"] == {
+        "url": "http://embed.fake/v1/embeddings",
+        "model_id": "nvidia/embedder",
+        "api_key": "s3cret",
+    }
+    assert "s3cret" not in run.model_dump_json()
+
+    plain = here.finish(here.start(CHAT, evaluation_config={"scoring": "nemo"}))
+    assert "embedding_similarity" not in plain.candidates[0].evaluations[0].scores

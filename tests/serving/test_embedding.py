@@ -16,6 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
+from flywheel.chat import ChatClient
 from flywheel.embeddings import EmbeddingClient
 from flywheel.serving.embedding import EmbeddingModel, is_embedding_model, load_embedding_model
 from flywheel.serving.embedding_router import embedding_router
@@ -222,7 +223,8 @@ def test_the_command_serves_it_and_says_so(bert: Path, tmp_path_factory: pytest.
         line = process.stdout.readline()
         assert line.startswith("serving test/embed on http://127.0.0.1:"), process.communicate()[1]
         assert line.endswith("(embeddings, cpu, 16 tokens)\n") or "cuda" in line
-        client = EmbeddingClient(f"{line.split(' on ')[1].split(' ')[0]}/v1/embeddings", "test/embed")
+        url = f"{line.split(' on ')[1].split(' ')[0]}/v1/embeddings"
+        client = EmbeddingClient(lambda: ChatClient(url), "test/embed")
         (vector, blank) = asyncio.run(client.vectors(["a joke", " "]))
         assert vector == pytest.approx(by_hand(bert, "a joke", "mean"), abs=1e-5)
         assert blank == [0.0] * 32

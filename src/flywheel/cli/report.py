@@ -137,6 +137,7 @@ _SHOWN = (
     "tool_calling_correctness",
     "call_decision_accuracy",
     "similarity",
+    "embedding_similarity",
     "json_match",
     "rouge_l",
     "exact_match",

@@ -122,6 +122,7 @@ _COMPANIONS: Final = {
     ("rouge", "rouge_L_score"): "rouge_l",
     ("exact-match", "em"): "exact_match",
     ("f1", "f1"): "f1",
+    ("embedding-similarity", "embedding_similarity"): "embedding_similarity",
 }
 _RUN_SCORES: Final[Mapping[tuple[str, str, str], str]] = {
     (TOOL_TASK, "correctness", "rating"): "tool_calling_correctness",
@@ -350,14 +351,16 @@ def generic_job(
     custom_fields: Mapping[str, Any] | None = None,
     companions: bool = True,
     rules: Mapping[str, Any] | None = None,
+    embedding: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The body that measures `model` on records whose teacher answers in words: `similarity`, 1 to 10.
 
     Without a `judge` the task and the metric say so in their names: `text-matching`, `text-matcher`. The
     `companions` are cheap scores beside it, and `json-match` for requests that ask for JSON, compared by
-    `rules`; NVIDIA's evaluator does not know them all.
+    `rules`, and the likeness of embeddings where an `embedding` model is given (`model`, `input_type`);
+    NVIDIA's evaluator does not know them all.
     """
-    beside = _companions(rules) if companions else {}
+    beside = _companions(rules, embedding) if companions else {}
     params = _params(limit, parallelism, request_timeout, max_retries, max_tokens, temperature)
     if judge is not None:
         metrics = {"llm-judge": _judge_metric(judge, "similarity", _TEXT_JUDGE)} | beside
@@ -375,15 +378,21 @@ def generic_job(
     return _job(TEXT_TASK_WITHOUT_JUDGE, metrics, model, files_url, params, namespace, custom_fields)
 
 
-def _companions(rules: Mapping[str, Any] | None) -> dict[str, Any]:
+def _companions(rules: Mapping[str, Any] | None, embedding: Mapping[str, Any] | None) -> dict[str, Any]:
     expected = {"ground_truth": _EXPECTED_TEXT}
     json_params = {**expected, "response_format": _RESPONSE_FORMAT, "rules": dict(rules or {})}
-    return {
+    metrics: dict[str, Any] = {
         "json-match": {"type": "json-match", "params": json_params},
         "rouge": {"type": "rouge", "params": expected},
         "exact-match": {"type": "em", "params": expected},
         "f1": {"type": "f1", "params": expected},
     }
+    if embedding is not None:
+        metrics["embedding-similarity"] = {
+            "type": "embedding-similarity",
+            "params": {**embedding, **expected},
+        }
+    return metrics
 
 
 def _judge_metric(judge: ModelRef, score: str, prompt: _Prompt) -> dict[str, Any]:

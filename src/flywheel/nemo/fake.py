@@ -39,6 +39,7 @@ _SCORE_NAMES = {
     "rouge": ("rouge_L_score",),
     "em": ("em",),
     "f1": ("f1",),
+    "embedding-similarity": ("embedding_similarity",),
 }
 SCORES: Mapping[str, float] = {"base-eval": 0.1, "icl-eval": 0.3, "customized-eval": 0.9}
 

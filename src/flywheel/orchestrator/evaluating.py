@@ -17,6 +17,7 @@ from flywheel.nemo.evaluation import (
     tool_calling_job,
 )
 from flywheel.orchestrator.context import Context
+from flywheel.orchestrator.embedding import embedding_model
 from flywheel.orchestrator.errors import RemoteJobFailed
 from flywheel.orchestrator.judge import judge_model, judge_of
 from flywheel.orchestrator.remote import WAITING, cancelled, labels, progressed
@@ -98,7 +99,12 @@ def _asked(
         build = (
             partial(tool_calling_job, rules=rules)
             if run.workload_type == "tool_calling"
-            else partial(generic_job, rules=rules, companions=settings.scoring == "schema")
+            else partial(
+                generic_job,
+                rules=rules,
+                companions=settings.scoring == "schema",
+                embedding=embedding_model(run.config.icl_config, context.environment),
+            )
         )
         body = build(
             model=target,

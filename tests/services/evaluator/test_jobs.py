@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
 
 from counted import counted
 from flywheel.fake_chat import Reply
@@ -103,6 +104,36 @@ def test_a_workload_in_words_with_and_without_a_judge(tmp_path: Path) -> None:
         scores = run_scores(client.results(judged.id))
         assert {name: score.value for name, score in scores.items()} == IN_WORDS
         assert list(client.results(judged.id).tasks) == ["llm-as-judge"]
+
+
+def test_words_are_compared_by_an_embedding_model(tmp_path: Path) -> None:
+    room = room_with(tmp_path, lambda body: Reply("Something else?"))
+    asked: list[tuple[dict[str, Any], str]] = []
+
+    async def embeddings(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        asked.append((body, request.headers["authorization"]))
+        vectors = {"Anything else?": [1, 0], "Something else?": [3, 4]}
+        return {"data": [{"index": i, "embedding": vectors[text]} for i, text in enumerate(body["input"])]}
+
+    room.chat.app.add_api_route("/v1/embeddings", embeddings, methods=["POST"])
+    endpoint = {"url": f"{room.model_url}/v1/embeddings", "model_id": "embedder", "api_key": JUDGE_KEY}
+    embedding = {"model": {"api_endpoint": endpoint}, "input_type": "query"}
+    with room.evaluator() as client:
+        room.put_rows([record(n) for n in (4, 9)])
+        job = client.create_job(generic_job(model="student", files_url=FILES_URL, embedding=embedding))
+        finished(client, job.id)
+        scores = run_scores(client.results(job.id))
+        pages = [
+            httpx.get(f"{client.url}/v1/evaluation/jobs/{job.id}{tail}").text
+            for tail in ("", "/results", "/samples")
+        ]
+    assert scores["embedding_similarity"].value == pytest.approx(0.6)
+    assert [body["input"] for body, _ in asked] == [["Something else?", "Anything else?"]] * 2
+    assert {(body["model"], body["input_type"], key) for body, key in asked} == {
+        ("embedder", "query", f"Bearer {JUDGE_KEY}")
+    }
+    assert not [page for page in pages if JUDGE_KEY in page]
 
 
 def test_what_the_teacher_got_wrong_is_left_out_and_counted(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from flywheel.evaluation.judge import Judge
 from flywheel.evaluation.metrics.base import BadMetric, Judging, Metric, Overall, Params
 from flywheel.evaluation.metrics.bleu import Bleu
 from flywheel.evaluation.metrics.checks import number_check, string_check
+from flywheel.evaluation.metrics.embedding_similarity import Embed, EmbeddingSimilarity
 from flywheel.evaluation.metrics.json_match import JsonMatch
 from flywheel.evaluation.metrics.llm_judge import LlmJudge
 from flywheel.evaluation.metrics.rouge import Rouge
@@ -16,7 +17,7 @@ from flywheel.evaluation.metrics.text_matcher import TextMatcher
 from flywheel.evaluation.metrics.text_metrics import TextMetric, exact_match, f1
 from flywheel.evaluation.metrics.tool_calling import ToolCalling
 
-__all__ = ["BadMetric", "Judging", "Metric", "Overall", "build_metric"]
+__all__ = ["BadMetric", "Embed", "Judging", "Metric", "Overall", "build_metric"]
 
 _METRICS: Mapping[str, Callable[[Params], Metric]] = {
     "tool-calling": ToolCalling,
@@ -31,8 +32,18 @@ _METRICS: Mapping[str, Callable[[Params], Metric]] = {
 }
 
 
-def build_metric(config: Any, where: str, judge_of: Callable[[Any, str], Judge]) -> Metric:
-    """A metric from its configuration `{type, params}`; `judge_of(model, where)` supplies judges.
+def _no_model(model: Any, where: str) -> Embed:
+    raise BadMetric(where, "no embedding model can be asked here")
+
+
+def build_metric(
+    config: Any,
+    where: str,
+    judge_of: Callable[[Any, str], Judge],
+    embed_of: Callable[[Any, str], Embed] = _no_model,
+) -> Metric:
+    """A metric from its configuration `{type, params}`; `judge_of(model, where)` supplies judges,
+    `embed_of` embedding models.
 
     Raises BadMetric or BadTemplate, naming the place in the configuration.
     """
@@ -43,6 +54,9 @@ def build_metric(config: Any, where: str, judge_of: Callable[[Any, str], Judge])
     params = Params(where, values)
     if kind == "llm-judge":
         return LlmJudge(params, judge_of(params.required("model"), f"{where}.params.model"))
+    if kind == EmbeddingSimilarity.type:
+        return EmbeddingSimilarity(params, embed_of(params.required("model"), f"{where}.params.model"))
     if kind not in _METRICS:
-        raise BadMetric(f"{where}.type", f"{kind!r} is none of {', '.join(sorted([*_METRICS, 'llm-judge']))}")
+        known = sorted([*_METRICS, "llm-judge", EmbeddingSimilarity.type])
+        raise BadMetric(f"{where}.type", f"{kind!r} is none of {', '.join(known)}")
     return _METRICS[kind](params)

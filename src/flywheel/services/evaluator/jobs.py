@@ -8,8 +8,8 @@ did.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +17,13 @@ from typing import Any, Final
 import httpx
 
 from flywheel.chat import ChatClient
+from flywheel.embeddings import EmbeddingClient
 from flywheel.errors import ChatError, FlywheelError
 from flywheel.evaluation.agreement import judge_agreement
 from flywheel.evaluation.asking import Send
 from flywheel.evaluation.examples import make_examples
 from flywheel.evaluation.judge import Judge, JudgeCache
+from flywheel.evaluation.metrics import Embed
 from flywheel.evaluation.results import facts, record_of, task_result
 from flywheel.evaluation.run import evaluate
 from flywheel.evaluation.sample import Example, Scored
@@ -116,7 +118,9 @@ class JobRun:
         async with AsyncExitStack() as stack:
             clients: list[ChatClient] = []
             stack.push_async_callback(_close, clients)
-            plan = make_plan(self._config, self._target, self._around.nim_url, self._judges(clients))
+            nim_url = self._around.nim_url
+            judges, embedders = self._judges(clients), self._embedders(clients)
+            plan = make_plan(self._config, self._target, nim_url, judges, embedders)
             examples = {task.name: await self._examples(task, plan) for task in plan.tasks}
             known = {(record["task"], record["key"]): record for record in self.samples.records()}
             self.progress.tasks = {task.name: "pending" for task in plan.tasks}
@@ -246,6 +250,20 @@ class JobRun:
             return Judge(endpoint.model, send, self._around.judge_cache, sleep=self._around.sleep)
 
         return judge_at
+
+    def _embedders(self, clients: list[ChatClient]) -> Callable[[Endpoint], Embed]:
+        def embed_at(endpoint: Endpoint) -> Embed:
+            chat = self._connect(endpoint, 120.0, clients)
+
+            async def embed(texts: Sequence[str], input_type: str | None) -> list[list[float]]:
+                client = EmbeddingClient(
+                    lambda: nullcontext(chat), endpoint.model, input_type=input_type, sleep=self._around.sleep
+                )
+                return await client.vectors(texts)
+
+            return embed
+
+        return embed_at
 
     def _connect(self, endpoint: Endpoint, timeout: float, clients: list[ChatClient]) -> ChatClient:
         client = ChatClient(endpoint.base_url, endpoint.api_key, self._around.transport, timeout)

@@ -5,7 +5,7 @@ Everything that can be known to be wrong is said at the POST, with its place in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from flywheel.chat import ChatResult
 from flywheel.errors import UserError
 from flywheel.evaluation import templates
 from flywheel.evaluation.judge import Judge
-from flywheel.evaluation.metrics import Metric, build_metric
+from flywheel.evaluation.metrics import Embed, Metric, build_metric
 from flywheel.services.evaluator.wire import masked
 
 TASK_TYPES: Final = ("chat-completion", "completion", "data")
@@ -95,9 +95,16 @@ class Plan:
 
 
 JudgeAt = Callable[[Endpoint], Judge]
+EmbedAt = Callable[[Endpoint], Embed]
 
 
-def make_plan(config: Mapping[str, Any], target: Mapping[str, Any], nim_url: str, judge_at: JudgeAt) -> Plan:
+def make_plan(
+    config: Mapping[str, Any],
+    target: Mapping[str, Any],
+    nim_url: str,
+    judge_at: JudgeAt,
+    embed_at: EmbedAt,
+) -> Plan:
     """Raises BadPlan, BadMetric and BadTemplate."""
     if config.get("type") != "custom":
         raise BadPlan("config.type", f"{config.get('type')!r} is not served here; give 'custom' and tasks")
@@ -112,13 +119,21 @@ def make_plan(config: Mapping[str, Any], target: Mapping[str, Any], nim_url: str
         raise BadPlan("config.tasks", "names no task")
     model = target.get("model")
     endpoint = endpoint_of(model, "target.model", nim_url) if target.get("type") == "model" else None
-    plans = tuple(_task(str(name), task, target, endpoint, nim_url, judge_at) for name, task in tasks.items())
+    plans = tuple(
+        _task(str(name), task, target, endpoint, nim_url, judge_at, embed_at) for name, task in tasks.items()
+    )
     return Plan(params, endpoint, plans)
 
 
 def check_plan(config: Mapping[str, Any], target: Mapping[str, Any], nim_url: str) -> None:
     """Raises whatever `make_plan` would; nobody is asked anything."""
-    make_plan(config, target, nim_url, lambda endpoint: Judge(endpoint.model, _nobody, _Forgetful()))
+    make_plan(
+        config,
+        target,
+        nim_url,
+        lambda endpoint: Judge(endpoint.model, _nobody, _Forgetful()),
+        lambda endpoint: _no_vectors,
+    )
 
 
 class _Forgetful:
@@ -131,6 +146,10 @@ class _Forgetful:
 
 async def _nobody(body: Mapping[str, Any]) -> ChatResult:
     raise AssertionError("a plan that is only checked asks no judge")
+
+
+async def _no_vectors(texts: Sequence[str], input_type: str | None) -> list[list[float]]:
+    raise AssertionError("a plan that is only checked embeds nothing")
 
 
 def endpoint_of(model: Any, where: str, nim_url: str) -> Endpoint:
@@ -160,6 +179,7 @@ def _task(
     endpoint: Endpoint | None,
     nim_url: str,
     judge_at: JudgeAt,
+    embed_at: EmbedAt,
 ) -> TaskPlan:
     where = f"config.tasks.{name}"
     kind = task.get("type") if isinstance(task, Mapping) else None
@@ -176,7 +196,10 @@ def _task(
     def judge_of(model: Any, place: str) -> Judge:
         return judge_at(endpoint_of(model, place, nim_url))
 
-    built = {str(m): build_metric(c, f"{where}.metrics.{m}", judge_of) for m, c in metrics.items()}
+    def embed_of(model: Any, place: str) -> Embed:
+        return embed_at(endpoint_of(model, place, nim_url))
+
+    built = {str(m): build_metric(c, f"{where}.metrics.{m}", judge_of, embed_of) for m, c in metrics.items()}
     scorers = {m: {"version": metric.version, "config": masked(metrics[m])} for m, metric in built.items()}
     return TaskPlan(name, str(kind), _source(task, target, where), template, built, scorers)
 
