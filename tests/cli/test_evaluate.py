@@ -98,6 +98,7 @@ def test_references_that_cannot_be_right_are_left_out_in_the_words_of_curation(t
         asked(5, "there", call("book", {"city": "Rome"})),
         asked(6, "there, please", RIGHT),
         asked(7, "there, please", call("book", {"city": " Paris "})),
+        asked(8, "nowhere", call("book", "{city")),
     ]
     answers = write(tmp_path / "a.jsonl", [answer(number, RIGHT) for number in range(1, 8)])
     done = run(answers, write(tmp_path / "r.jsonl", lines), "--json", tmp_path / "out.json")
@@ -111,6 +112,7 @@ def test_references_that_cannot_be_right_are_left_out_in_the_words_of_curation(t
         other: 2,
         Reason.SCHEMA_VIOLATION.meaning: 1,
         Reason.TOOL_NOT_OFFERED.meaning: 1,
+        Reason.ARGUMENTS_NOT_JSON.meaning: 1,
     }
 
 

@@ -49,7 +49,7 @@ def reference_calls(value: Any) -> tuple[ToolCall, ...]:
         if not call.name:
             raise BadReference("an expected call has no function name")
         if not call.readable or not isinstance(call.arguments, dict):
-            raise BadReference(f"the arguments of the expected call {call.name!r} are not a JSON object")
+            raise BadReference("the arguments of a call are not a JSON object")
     return calls
 
 
