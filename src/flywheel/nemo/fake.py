@@ -419,12 +419,12 @@ class FakeNemo(httpx.BaseTransport):
     def _list_served(self, request: httpx.Request) -> Any:
         ready = {
             d["config"]["model"]
-            for d in self.deployments.values()
+            for d in list(self.deployments.values())  # Other threads deploy meanwhile.
             if d["status_details"]["status"] == "ready"
         }
         adapters = [
             {"id": name, "parent": model["base_model"], "root": model["artifact"]["files_url"]}
-            for name, model in self.models.items()
+            for name, model in list(self.models.items())
             if model["base_model"] in ready
         ]
         served = [{"id": name, "parent": None, "root": name} for name in sorted(ready)] + adapters
