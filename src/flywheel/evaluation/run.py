@@ -61,7 +61,9 @@ async def evaluate(
         async with asyncio.TaskGroup() as group:
             for worker in workers:
                 group.create_task(worker)
-    except BaseExceptionGroup as failures:
+    except (
+        BaseExceptionGroup
+    ) as failures:  # A task group wraps whatever ended it; callers expect the thing itself.
         raise _first(failures) from None
 
 

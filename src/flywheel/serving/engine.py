@@ -145,7 +145,7 @@ class Engine:
                 self._let_go([row for row, generation in enumerate(self._running) if generation.cancelled])
                 if self._running:
                     self._step()
-            except Exception as error:
+            except Exception as error:  # Those who wait for this step are told; the next ones are served.
                 log.exception("a generation step failed")
                 self._fail([*self._running, *admitted], GenerationFailed(f"{type(error).__name__}: {error}"))
         self._fail([*self._running, *self._waiting], EngineStopped())

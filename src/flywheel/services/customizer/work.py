@@ -117,7 +117,7 @@ class Worker:
             except FlywheelError as error:
                 span.fail(str(error))
                 self._end(job_id, "failed", str(error))
-            except Exception as error:
+            except Exception as error:  # One job's bug must not end the worker of the others.
                 log.exception("a job failed unforeseen")
                 span.fail(type(error).__name__)
                 self._end(job_id, "failed", f"unforeseen {type(error).__name__}: {error}")

@@ -125,7 +125,7 @@ class AdapterSync:
         while not self._over.is_set():
             try:
                 self.look()
-            except Exception:
+            except Exception:  # The next look may find what this one stumbled over mended.
                 log.exception("looking for adapters failed unforeseen")
             self._wake.wait(self._interval_s)
             self._wake.clear()

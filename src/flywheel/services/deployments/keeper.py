@@ -112,7 +112,7 @@ class Keeper:
         except (FlywheelError, OSError) as error:
             log.warning("a deployment failed", extra={"deployment": self._id, "error": str(error)})
             self._settle("failed", str(error))
-        except Exception as error:
+        except Exception as error:  # A thread that dies in silence leaves a deployment pending for ever.
             log.exception("a deployment failed unforeseen", extra={"deployment": self._id})
             self._settle("failed", f"unforeseen {type(error).__name__}: {error}")
         else:
