@@ -8,7 +8,8 @@ the true scores are exact, and records, conversations and systems are correlated
 Counts are whole, so the coverage of any interval jumps up and down as the true score moves by a hair: of 50
 records at 98 % no interval at all covers with 95 %, the nearest are 92.2 and 98.2. What is meant by "95 %" is
 the mean around a score, so each repetition draws its true score near the cell's: by 2 points up or down, but
-not more than half the way to 100 %.
+not more than half the way to 100 %. exact_coverage.py counts the same without simulating, for records that
+stand alone, and counts what no interval could do better.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+import exact_coverage as exact
 from flywheel.evaluation.comparison import compare
 from flywheel.evaluation.statistics import ClusterBootstrap, holm, power, sign_flips
+from flywheel.evaluation.statistics.intervals import tango_limits, z_of
 from flywheel.evaluation.statistics.means import mean_limits
 from flywheel.evaluation.statistics.paired import difference_limits
 from flywheel.evaluation.table import Row, System
@@ -38,10 +41,6 @@ RESAMPLES = 1000
 
 HARD = 0.4
 """Share of the latent variance that the systems have in common on a record."""
-TOGETHER = 0.2
-"""… that the records of a conversation have in common for all systems."""
-OWN = 0.1
-"""… that the records of a conversation have in common for one system."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,17 @@ class Traffic:
 
     n: int
     clustered: bool
+    others: float = 2.0
+    """The mean of that Poisson number."""
+    together: float = 0.2
+    """Share of the latent variance that the records of a conversation have in common for all systems."""
+    own: float = 0.1
+    """… that the records of a conversation have in common for one system."""
 
     def conversations(self) -> np.ndarray:
         if not self.clustered:
             return np.arange(self.n)
-        sizes = 1 + np.random.default_rng(self.n).poisson(2, self.n)
+        sizes = 1 + np.random.default_rng(self.n).poisson(self.others, self.n)
         return np.repeat(np.arange(self.n), sizes)[: self.n]
 
     def answers(self, rng: np.random.Generator, scores: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -67,14 +72,14 @@ class Traffic:
 
         common = np.sqrt(HARD) * normal(self.n)
         if self.clustered:
-            common += np.sqrt(TOGETHER) * normal(clusters)[names]
+            common += np.sqrt(self.together) * normal(clusters)[names]
         found = []
         for score in scores:
             latent = common.copy()
             rest = 1 - HARD
             if self.clustered:
-                latent += np.sqrt(OWN) * normal(clusters)[names]
-                rest -= TOGETHER + OWN
+                latent += np.sqrt(self.own) * normal(clusters)[names]
+                rest -= self.together + self.own
             latent += np.sqrt(rest) * normal(self.n)
             found.append((latent < ndtri(score).astype(np.float32)).astype(np.float64))
         return found
@@ -84,7 +89,7 @@ class Traffic:
 
 
 def near(rng: np.random.Generator, score: float, repeats: int) -> np.ndarray:
-    reach = min(0.02, (1 - score) / 2)
+    reach = exact.reach(score)
     return score + rng.uniform(-reach, reach, repeats)
 
 
@@ -104,7 +109,7 @@ def graded_coverage(traffic: Traffic, score: float, repeats: int) -> float:
     """Of a judge's grades in tenths from 0 to 1, around `score`."""
     rng = np.random.default_rng([traffic.n, round(1000 * score), 1])
     names = traffic.conversations()
-    part = TOGETHER + OWN if traffic.clustered else 0.0
+    part = traffic.together + traffic.own if traffic.clustered else 0.0
     latent = np.sqrt(part) * rng.standard_normal((names[-1] + 1, repeats))[names]
     latent += np.sqrt(1 - part) * rng.standard_normal((traffic.n, repeats))
     at = ndtri(score) * np.sqrt(2)
@@ -121,6 +126,31 @@ def difference_coverage(traffic: Traffic, pair: tuple[float, float], repeats: in
     first, second = traffic.answers(rng, truths)
     low, high, _, _ = difference_limits(first, second, traffic.bootstrap())
     return covered(low, high, truths[0] - truths[1])
+
+
+def true_effect(traffic: Traffic, pair: tuple[float, float], repeats: int) -> float:
+    """The design effect that a paired difference really has, from many repetitions."""
+    rng = np.random.default_rng([traffic.n, 6])
+    first, second = traffic.answers(rng, [np.full(repeats, score) for score in pair])
+    gaps = first - second
+    return float(gaps.mean(axis=0).var() * traffic.n / gaps.var())
+
+
+def known_effect_coverage(traffic: Traffic, pair: tuple[float, float], repeats: int) -> float:
+    """As `difference_coverage`, the same answers, but the design effect is told instead of estimated."""
+    effect = true_effect(traffic, pair, repeats)
+    rng = np.random.default_rng([traffic.n, *(round(1000 * score) for score in pair)])
+    truths = [near(rng, pair[0], repeats), near(rng, pair[1], repeats)]
+    first, second = traffic.answers(rng, truths)
+    counts = [(first > second).sum(axis=0), (first < second).sum(axis=0), np.full(repeats, traffic.n)]
+    low, high = tango_limits(*(each / effect for each in counts), np.full(repeats, z_of(0.95)))
+    return covered(low, high, truths[0] - truths[1])
+
+
+def least_coverage(traffic: Traffic, pair: tuple[float, float], repeats: int) -> float:
+    """What any interval must cover, of as many independent records as these are worth."""
+    effect = true_effect(traffic, pair, repeats) if traffic.clustered else 1.0
+    return exact.least(round(traffic.n / effect), pair, HARD)
 
 
 def rejected_coverage(traffic: Traffic, score: float, repeats: int) -> tuple[float, float]:
@@ -202,7 +232,7 @@ def powers(
 
 
 def speed(*, clustered: bool) -> float:
-    """Seconds for table and verdicts of 10 candidates × 1,000 records, a base, a ceiling and 30 slices."""
+    """Seconds of CPU for table and verdicts of 10 candidates × 1,000 records, base, ceiling and 30 slices."""
     traffic, rng = Traffic(1000, clustered), np.random.default_rng(0)
     answers = traffic.answers(rng, [np.array([score]) for score in np.linspace(0.7, 0.97, 12)])
     rows = [
@@ -226,29 +256,27 @@ def speed(*, clustered: bool) -> float:
         )
         for k, each in enumerate(answers)
     ]
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(verdicts(compare(rows, systems))) == 10
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def table(
-    title: str, columns: Sequence[Any], measure: Callable[[Traffic, Any], float], name: Callable[[Any], str]
+    title: str,
+    columns: Sequence[Any],
+    measure: Callable[[Traffic, Any], float],
+    name: Callable[[Any], str],
+    rows: Sequence[Traffic] = (),
 ) -> list[float]:
     """Print one table, n down, `columns` across; return its numbers."""
     print(f"\n{title}\n")
     print("| records | " + " | ".join(map(name, columns)) + " |")
     print("|---" * (len(columns) + 1) + "|")
     found = []
-    for traffic in kinds():
+    for traffic in rows or tuple(kinds()):
         numbers = [measure(traffic, column) for column in columns]
         found += numbers
-        label = f"{traffic.n}, {len(set(traffic.conversations().tolist()))} conversations"
-        print(
-            f"| {label if traffic.clustered else traffic.n} | "
-            + " | ".join(f"{x:.1f}" for x in numbers)
-            + " |",
-            flush=True,
-        )
+        print(f"| {label(traffic)} | " + " | ".join(f"{x:.1f}" for x in numbers) + " |", flush=True)
     return found
 
 
@@ -256,6 +284,43 @@ def kinds() -> Iterator[Traffic]:
     for clustered in (False, True):
         for n in SIZES:
             yield Traffic(n, clustered)
+
+
+def harder() -> tuple[Traffic, ...]:
+    """Conversations of six records on average that are much alike: fewer and stronger ties than `kinds`."""
+    return tuple(Traffic(n, clustered=True, others=5, together=0.3, own=0.2) for n in SIZES)
+
+
+def exact_tables(repeats: int) -> None:
+    print("\nCounted: coverage at the very score, and the mean around it, records alone, %\n")
+    print("| records | " + " | ".join(map(percent, SCORES)) + " |\n" + "|---" * (len(SCORES) + 1) + "|")
+    for n in SIZES:
+        cells = (exact.score_coverage(n, score) for score in SCORES)
+        print(f"| {n} | " + " | ".join(f"{at:.1f}, {mean:.1f}" for at, mean in cells) + " |")
+    print("\nCounted: the same of a paired difference\n")
+    print("| records | " + " | ".join(map(pair_name, PAIRS)) + " |\n" + "|---" * (len(PAIRS) + 1) + "|")
+    for n in SIZES[:3]:
+        cells = (exact.difference_coverage(n, pair, HARD) for pair in PAIRS)
+        print(f"| {n} | " + " | ".join(f"{at:.1f}, {mean:.1f}" for at, mean in cells) + " |", flush=True)
+    print("\nDifferences that are covered too often: why, %\n")
+    print("| records | scores | covered | design effect known | any interval at least |")
+    print("|---|---|---|---|---|")
+    for traffic in kinds():
+        for pair in PAIRS:
+            found = difference_coverage(traffic, pair, repeats)
+            if found > BAND[1]:
+                if traffic.clustered:
+                    known = known_effect_coverage(traffic, pair, repeats)
+                else:
+                    known = found = exact.difference_coverage(traffic.n, pair, HARD)[1]
+                bound = least_coverage(traffic, pair, repeats)
+                numbers = f"{found:.1f} | {known:.1f} | {bound:.1f}"
+                print(f"| {label(traffic)} | {pair_name(pair)} | {numbers} |", flush=True)
+
+
+def label(traffic: Traffic) -> str:
+    conversations = len(set(traffic.conversations().tolist()))
+    return f"{traffic.n}, {conversations} conversations" if traffic.clustered else f"{traffic.n}"
 
 
 def summary(numbers: Sequence[float]) -> str:
@@ -276,7 +341,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=6000, help="simulations for each number")
     repeats = parser.parse_args().repeats
-    began = time.perf_counter()
+    began = time.process_time()
     print(f"{repeats:,} simulations for each number; {RESAMPLES:,} resamples for each cluster bootstrap.")
     print(
         summary(
@@ -308,6 +373,21 @@ def main() -> None:
             )
         )
     )
+    exact_tables(repeats)
+    table(
+        "Harder traffic: coverage of a score's interval, %",
+        SCORES,
+        lambda t, p: score_coverage(t, p, repeats),
+        percent,
+        harder(),
+    )
+    table(
+        "Harder traffic: coverage of a paired difference's interval, %",
+        PAIRS,
+        lambda t, p: difference_coverage(t, p, repeats),
+        pair_name,
+        harder(),
+    )
     few = max(200, repeats // 4)
     for at, name in enumerate(("percentile", "BCa")):
         numbers = table(
@@ -335,6 +415,13 @@ def main() -> None:
         lambda t, p: margin_error(t, p, 0.03, repeats),
         percent,
     )
+    table(
+        "Harder traffic: students exactly 3 points below the ceiling that pass (2.5 % promised), %",
+        SCORES,
+        lambda t, p: margin_error(t, p, 0.03, repeats),
+        percent,
+        harder(),
+    )
     print("\nPower: planned and simulated, %\n")
     print("| records | ceiling | student | margin | planned | simulated |\n|---|---|---|---|---|---|")
     for traffic in kinds():
@@ -345,12 +432,12 @@ def main() -> None:
             (0.8, 0.02, 0.05),
         ):
             planned, simulated = powers(traffic, ceiling, difference, margin, repeats)
-            label = f"{traffic.n} clustered" if traffic.clustered else f"{traffic.n}"
+            row = f"{traffic.n} clustered" if traffic.clustered else f"{traffic.n}"
             numbers = f"{100 * difference:+g} | {100 * margin:g} | {planned:.1f} | {simulated:.1f}"
-            print(f"| {label} | {percent(ceiling)} | {numbers} |", flush=True)
+            print(f"| {row} | {percent(ceiling)} | {numbers} |", flush=True)
     took = f"{speed(clustered=False):.2f} s alone, {speed(clustered=True):.2f} s in conversations"
-    print(f"\nSpeed: 10 candidates × 1,000 records, 30 slices: {took}.")
-    print(f"Simulated in {time.perf_counter() - began:.0f} s.")
+    print(f"\nSpeed: 10 candidates × 1,000 records, 30 slices: {took} (CPU).")
+    print(f"Simulated in {time.process_time() - began:.0f} s of CPU.")
 
 
 if __name__ == "__main__":

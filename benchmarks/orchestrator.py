@@ -28,6 +28,7 @@ from flywheel.orchestrator.services import Services
 from flywheel.orchestrator.workflow import advance
 from flywheel.stores.logs import EmbeddedLogStore
 from flywheel.stores.runs import EmbeddedRunStore
+from flywheel.stores.schedules import EmbeddedScheduleStore
 
 LIMIT_S = 2.0
 WORKLOAD = Workload("benchmark", "tool_router")
@@ -111,7 +112,8 @@ def measure(folder: Path, records: int, candidates: int, polls: int) -> dict[str
         data_split_config=DataSplitConfig(eval_size=100),
     )
     services = Services.at(URLS, nemo.hub, nemo)
-    context = Context(settings, runs, logs, services, limits=Limits(poll_s=0.0, poll_max_s=0.0))
+    schedules = EmbeddedScheduleStore(folder / "schedules.sqlite")
+    context = Context(settings, runs, logs, services, schedules, limits=Limits(poll_s=0.0, poll_max_s=0.0))
     began = time.perf_counter()
     woken: list[str] = []
     body = {"workload_id": WORKLOAD.workload_id, "client_id": WORKLOAD.client_id}
@@ -123,6 +125,7 @@ def measure(folder: Path, records: int, candidates: int, polls: int) -> dict[str
     run = runs.load(run_id)
     assert run.status == "completed", run.error
     services.close()
+    schedules.close()
     runs.close()
     looks = sum(count for name, count in nemo.calls.items() if name.startswith("GET"))
     return {

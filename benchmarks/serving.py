@@ -1,12 +1,15 @@
-"""How fast the local server is on this machine: `python benchmarks/serving.py MODEL_FOLDER [ADAPTER_FOLDER
-…]`.
+"""How fast the local server is on this machine.
 
-Prompts are tool-calling ones that share their beginning, as those of a workload do. With adapter folders, one
-more line asks the base and all adapters at once.
+    python benchmarks/serving.py [MODEL_FOLDER [ADAPTER_FOLDER …]]
+
+Without a model, the student that ships with Flywheel. Prompts are tool-calling ones that share their
+beginning, as those of a workload do. With adapter folders, one more line asks the base and all adapters at
+once.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
@@ -16,20 +19,26 @@ from typing import Any
 
 import httpx
 
+import flywheel
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from tiny_model import TOOLS, tool_row
 from tiny_server import start_server
 
+STUDENT = Path(flywheel.__file__).parent / "student"
 REQUESTS, TOKENS = 64, 40
 
 
 def main() -> None:
-    model, *folders = sys.argv[1:]
-    adapters = [{"name": f"adapter-{n}", "path": folder} for n, folder in enumerate(folders)]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("model", nargs="?", default=str(STUDENT), help="folder of a base model")
+    parser.add_argument("adapters", nargs="*", help="folders of adapters of it")
+    asked = parser.parse_args()
+    adapters = [{"name": f"adapter-{n}", "path": folder} for n, folder in enumerate(asked.adapters)]
     names = ["base", *(adapter["name"] for adapter in adapters)]
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        process = start_server({"model": model, "name": "base", "adapters": adapters}, Path(folder))
+        process = start_server({"model": asked.model, "name": "base", "adapters": adapters}, Path(folder))
         assert process.stdout is not None
         line = process.stdout.readline()
         print(f"started in {time.monotonic() - began:.1f} s: {line.strip()}")

@@ -1,4 +1,4 @@
-"""Writes docs/configuration.md, docs/commands.md and docs/metrics.md from the code: `python docs/generate.py`.
+"""Writes docs/{configuration,commands,metrics,exports}.md from the code: `python docs/generate.py`.
 
 The text under a field of `flywheel.config`, the help of a command and the meaning of a metric are the only
 sources; a test compares these pages with what this script would write, so they cannot fall behind.
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from flywheel.config import Settings, blocks_in
+from flywheel.exports.tables import DATASET, SAMPLES, SCORES
 from flywheel.telemetry.metrics import DESCRIBED
 
 HERE = Path(__file__).parent
@@ -120,6 +121,94 @@ def metrics() -> str:
     return "\n".join(lines) + "\n"
 
 
+EXPORTS = """# Exports
+
+## Tables
+
+```
+flywheel runs export RUN --what scores --out scores.csv           # or .parquet, .jsonl; --format says it, too
+flywheel runs export RUN --what samples --out samples.parquet
+flywheel datasets export NAME --file training/train_data.jsonl --out train.jsonl
+curl "localhost:8000/api/jobs/RUN/export?what=samples&format=csv"
+curl "localhost:8000/api/datasets/NAME/export?format=jsonl"
+```
+
+Files are made row by row while they are sent, so their size does not matter. The columns of a table are always all there
+and always in the order below. A column of the type `json` holds nested values: as they are in JSON lines, as JSON text in
+CSV and Parquet. What is not known is an empty cell in CSV, null elsewhere. Truth values are `true` and `false` in CSV. Parquet
+needs pyarrow where the server runs: `pip install 'flywheel[export]'`.
+
+Records and answers hold whatever strangers and models wrote. In CSV a text that a spreadsheet would take for a formula (it
+begins with `=`, `+`, `-` or `@`, with blanks before it or not, in ASCII or in Unicode's other forms of these signs) has an
+apostrophe in front; a program that reads CSV takes it off, or reads Parquet or JSON lines, which have none. Half a surrogate
+pair, which models can emit and UTF-8 does not have, is written as `\\ud800` in CSV and Parquet.
+
+A table that breaks off in the middle (the evaluator went away) ends without the end of the HTTP answer, which every client
+reports as an error; `flywheel … --out` then leaves no file.
+
+## MLflow
+
+```yaml
+mlflow_config:
+  enabled: true
+  tracking_uri: "http://mlflow.test:5000"
+```
+
+Every run that comes to a decision is logged when it ends: an experiment for each workload, `data-flywheel-CLIENT/WORKLOAD`, in it
+a run for each candidate. Parameters are the base model, the adapter, training, LoRA, split, in-context examples, evaluation and
+the digests of the data sets. Metrics are `customized-eval/function_name` with `.low`, `.high` and `.n` beside it, latency, failures by
+class, and the losses by step. Tags are `flywheel.run_id`, `flywheel.candidate`, `flywheel.workload_id`, `flywheel.client_id`,
+`flywheel.chosen`, `flywheel.verdict` and the verdict of each evaluation. Artefacts are the run's page as `report.html`, `decision.json` and
+`curation.json`. The page of a candidate is `mlflow_uri` in each of its evaluations in `GET /api/jobs/{id}`.
+
+A server that cannot be reached never fails a run: the run's log says so, and `flywheel runs send RUN` (`POST /api/jobs/{id}/export`
+with `{"to": "mlflow"}`) logs it later. Sending a run again brings the first export up to date and doubles nothing. Deleting a run
+leaves what MLflow has. It needs `pip install 'flywheel[mlflow]'`, which is MLflow's client alone; its own telemetry is turned off.
+
+## Weights & Biases
+
+```
+pip install 'flywheel[wandb]'
+flywheel runs send RUN --to wandb --out runs-for-wandb
+wandb sync runs-for-wandb/wandb/offline-run-*        # when, by whom and where to is yours to say
+```
+
+The same parameters, metrics, losses, tags and artefacts, as offline runs in a folder: a project for each workload, a group for each
+run. Nothing leaves the machine, and nothing is told about the machine. Written again, a run takes the place of the one before.
+
+## Hubs
+
+```
+flywheel push model dfwbp/customized-flywheel-student@cust-… --to https://huggingface.co --repo team/router --token-env HF_TOKEN
+flywheel push dataset NAME --to http://other-host:8001/v1/hf --repo team/router-data
+```
+
+Any hub that speaks Hugging Face's protocol: huggingface.co, a mirror of your own, another Flywheel's data store. The files go with a
+card in one commit: for an adapter its base model, run, data set, records, hashes and scores with intervals, in the form that hubs
+read (`model-index`); for a data set its run, hash, curation, and which file is which split. A repository that is made is private unless
+`--public` says otherwise. The token is the one that `--token-env` names; without it none is sent, whoever is logged in.
+
+## Notebooks
+
+[notebooks/](../notebooks) has four, which the tests execute: a first turn, your own logs, candidates compared, the curation report. They
+start a server of their own, or use the one at `FLYWHEEL_URL`. `make notebooks` runs their tests.
+
+## Columns
+
+This part is written by `docs/generate.py`.
+"""
+
+
+def exports() -> str:
+    """The page of what can be taken out, with the reference of the tables' columns."""
+    lines = [EXPORTS.rstrip("\n")]
+    tables = {"Scores": SCORES, "Samples": SAMPLES, "Data sets": DATASET}
+    for title, columns in tables.items():
+        lines += ["", f"### {title}", "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| `{column.name}` | {column.type} | {column.meaning} |" for column in columns]
+    return "\n".join(lines) + "\n"
+
+
 VALUES_SCHEMA = HERE.parent / "helm" / "flywheel" / "values.schema.json"
 _PREFIX = "config."
 
@@ -158,6 +247,7 @@ def main() -> None:
     (HERE / "metrics.md").write_text(metrics(), "utf-8")
     (HERE / "configuration.md").write_text(configuration(), "utf-8")
     (HERE / "commands.md").write_text(commands(), "utf-8")
+    (HERE / "exports.md").write_text(exports(), "utf-8")
 
 
 if __name__ == "__main__":

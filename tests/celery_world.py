@@ -37,6 +37,7 @@ from flywheel.stores.logs import EmbeddedLogStore
 from flywheel.stores.logs.embedded import FILE_NAME
 from flywheel.stores.runs import Run
 from flywheel.stores.runs.mongo import MongoRunStore
+from flywheel.stores.schedules.mongo import MongoScheduleStore
 from flywheel.worker import beat, work
 
 
@@ -65,6 +66,7 @@ class Place:
             runs=Audited(settings.runs, self.file("trail"), name),
             logs=EmbeddedLogStore(self.file(FILE_NAME)),
             services=Services.at(urls, FakeHub(FakeNemo())),
+            schedules=MongoScheduleStore(settings.runs),
             limits=limits,
             environment={},
         )

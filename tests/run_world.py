@@ -17,6 +17,7 @@ from flywheel.orchestrator.workflow import advance
 from flywheel.stores.logs import EmbeddedLogStore
 from flywheel.stores.runs import EmbeddedRunStore, Run
 from flywheel.stores.runs.document import new_run
+from flywheel.stores.schedules import EmbeddedScheduleStore
 
 WORKLOAD = Workload("support-app", "tool_router")
 CHAT = Workload("support-app", "small_talk")
@@ -134,6 +135,7 @@ class World:
 
     def close(self) -> None:
         self.context.runs.close()
+        self.context.schedules.close()
         self.context.services.close()
 
     def reborn(self, **changes: Any) -> World:
@@ -163,6 +165,7 @@ def make_world(
         runs=EmbeddedRunStore(folder / "runs.sqlite", clock=clock),
         logs=logs,
         services=Services.at(URLS, nemo.hub, nemo),
+        schedules=EmbeddedScheduleStore(folder / "schedules.sqlite"),
         limits=Limits(**limits),
         clock=clock,
         environment={},

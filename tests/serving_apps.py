@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from fastapi import APIRouter, FastAPI
+
+from flywheel.web import bound_socket, make_app
 
 
 class _Server(uvicorn.Server):
@@ -26,7 +29,7 @@ class _Server(uvicorn.Server):
 @contextmanager
 def serve_app(app: Any) -> Iterator[str]:
     """Serve `app` inside the block; yields its address, such as `http://127.0.0.1:41234`."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    listener = bound_socket("127.0.0.1", 0)
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     server = _Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -39,3 +42,8 @@ def serve_app(app: Any) -> Iterator[str]:
         server.should_exit = True
         thread.join(30)
         listener.close()
+
+
+def nemo_app(title: str, *routers: APIRouter) -> FastAPI:
+    """An application that speaks NeMo's dialect."""
+    return make_app(title, "nemo", routers)

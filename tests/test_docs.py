@@ -36,6 +36,12 @@ def test_the_page_of_metrics_is_current() -> None:
     )
 
 
+def test_the_page_of_exports_is_current() -> None:
+    assert (ROOT / "docs" / "exports.md").read_text("utf-8") == generator().exports(), (
+        "run: python docs/generate.py"
+    )
+
+
 def test_the_chart_knows_every_setting() -> None:
     schema = ROOT / "helm" / "flywheel" / "values.schema.json"
     assert schema.read_text("utf-8") == generator().values_schema(), "run: python docs/generate.py"

@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from flywheel import log
-from flywheel.config import ConfigError, Settings, parse, secret
-from flywheel.errors import ChatRejected, FlywheelError
+from flywheel.config import Settings, parse, secret
+from flywheel.errors import ChatRejected, ConfigError, FlywheelError
 from flywheel.hidden import hide, scrub
 
 

@@ -1,3 +1,6 @@
+"""The one door to hubs, against our own data store: addresses, uploads, downloads, and being offline."""
+
+import hashlib
 import os
 import subprocess
 import sys
@@ -8,22 +11,24 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
 
 from flywheel.hub import (
     DEMO_STUDENT,
     BadHubUrl,
+    BadRange,
     Hub,
     HubError,
     HubNotFound,
     ModelNotFound,
     ModelOutOfReach,
+    RepoType,
     parse_hf_url,
     resolve_model,
 )
 from flywheel.services.datastore.router import router
 from flywheel.services.datastore.service import DatastoreService
-from flywheel.web import nemo_app
-from serving_apps import serve_app
+from serving_apps import nemo_app, serve_app
 
 
 @pytest.fixture(scope="module")
@@ -242,3 +247,60 @@ def test_finding_a_model_imports_no_framework() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     ).stdout
     assert out.strip() == "set()"
+
+
+@pytest.mark.parametrize("repo_type", ["dataset", "model"])
+def test_files_are_listed_with_their_sizes_and_read_as_they_arrive(
+    hub: Hub, name: str, repo_type: RepoType
+) -> None:
+    large = bytes(range(256)) * 4096
+    files = {"adapter_model.safetensors": large, "a b/ü.jsonl": b"{}\n", "empty.txt": b""}
+    hub.upload(name, files, repo_type=repo_type, revision="job-1", message="files")
+    listed = {file.path: file for file in hub.listing(name, repo_type=repo_type, revision="job-1")}
+    assert {path: file.size for path, file in listed.items()} == {k: len(v) for k, v in files.items()}
+    assert listed["adapter_model.safetensors"].sha256 == hashlib.sha256(large).hexdigest()
+    assert hub.listing(name, repo_type=repo_type) == []
+    for path, content in files.items():
+        download = hub.open(name, path, repo_type=repo_type, revision="job-1")
+        assert (download.status, download.headers["content-length"]) == (200, str(len(content)))
+        assert b"".join(download.chunks) == content
+
+
+def test_a_part_of_a_file_is_read_and_one_that_is_not_there_refused(hub: Hub, name: str) -> None:
+    hub.upload(name, {"x.txt": b"0123456789"}, repo_type="model", message="x")
+    part = hub.open(name, "x.txt", repo_type="model", byte_range="bytes=2-5")
+    assert (part.status, part.headers["content-range"]) == (206, "bytes 2-5/10")
+    assert b"".join(part.chunks) == b"2345"
+    with pytest.raises(BadRange, match="bytes=50-60"):
+        hub.open(name, "x.txt", repo_type="model", byte_range="bytes=50-60")
+
+
+@pytest.mark.parametrize(
+    "path", ["y.txt", "../x.txt", "a//b", "", "./x.txt", "x.txt/..", "../../x/resolve/main/y"]
+)
+def test_a_file_that_is_not_there_is_no_other_address_of_the_hub(hub: Hub, name: str, path: str) -> None:
+    hub.upload(name, {"x.txt": b"x"}, repo_type="model", message="x")
+    with pytest.raises(HubNotFound):
+        hub.open(name, path, repo_type="model")
+    with pytest.raises(HubNotFound):
+        hub.open(f"{name}-not", "x.txt", repo_type="model")
+    with pytest.raises(HubNotFound):
+        hub.listing(f"{name}-not", repo_type="model")
+
+
+def test_a_hub_that_is_away_or_breaks_off_is_a_hub_error() -> None:
+    with pytest.raises(HubError, match=r"reading x\.txt"):
+        Hub("http://127.0.0.1:9/v1/hf").open("ns/x", "x.txt", repo_type="model")
+    with pytest.raises(HubError, match="listing ns/x"):
+        Hub("http://127.0.0.1:9/v1/hf").listing("ns/x", repo_type="model")
+
+    app = FastAPI()
+
+    @app.get("/ns/x/resolve/main/x.txt")
+    def broken() -> StreamingResponse:
+        return StreamingResponse(iter([b"half"]), headers={"content-length": "8"})
+
+    with serve_app(app) as url:
+        download = Hub(url).open("ns/x", "x.txt", repo_type="model")
+        with pytest.raises(HubError, match=r"reading x\.txt"):
+            list(download.chunks)

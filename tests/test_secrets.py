@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -35,12 +36,23 @@ from redis import Redis
 from collector import collecting
 from elasticsearch_front import Answer, Request, error, front_of, make_certificates
 from flywheel import log
-from flywheel.config import CeleryWakeups, ElasticsearchRecords, LlmJudgeConfig, MongoRuns, TelemetryConfig
+from flywheel.config import (
+    CeleryWakeups,
+    ElasticsearchRecords,
+    IclConfig,
+    LlmJudgeConfig,
+    MongoRuns,
+    TeacherConfig,
+    TelemetryConfig,
+)
 from flywheel.errors import FlywheelError
+from flywheel.fake_chat import ScriptedChat
+from flywheel.nemo.evaluation_jobs import generic_job
 from flywheel.nemo.fake import FakeNemo
 from flywheel.orchestrator.broker import Broker
-from flywheel.orchestrator.judge import probed
-from flywheel.orchestrator.router import router as jobs_router
+from flywheel.orchestrator.embedding import embedder_at
+from flywheel.orchestrator.judge import answering
+from flywheel.orchestrator.routers import routers as orchestrator_routers
 from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore
 from flywheel.stores.runs.mongo import MongoRunStore
 from flywheel.stores.runs.protocol import RunQuery
@@ -48,6 +60,7 @@ from flywheel.telemetry import metrics, tracing
 from flywheel.web import make_app
 from run_world import make_records, make_world, settings, tool_record
 from servers import testbed as start_server
+from services.evaluator.room import FILES_URL, Room, finished, hurried, record, right
 
 SECRETS = {
     "ELASTIC_PASSWORD": "elastic-Pa55/w:rd",
@@ -55,6 +68,8 @@ SECRETS = {
     "MONGO_PASSWORD": "mongo-Pa55/w:rd",
     "REDIS_PASSWORD": "redis-Pa55/w:rd",
     "JUDGE_KEY": "sk-judge-0123456789abcdef",
+    "TEACHER_KEY": "sk-teacher-0123456789abcdef",
+    "EMBEDDING_KEY": "nvapi-0123456789abcdef",
     "HF_TOKEN": "hf_0123456789abcdefABCDEF",
 }
 OTLP_KEY = "otlp-0123456789abcdef"
@@ -225,12 +240,30 @@ def judge(end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
     config = LlmJudgeConfig(
         model_name="judge", url=f"http{end}://{address}/v1/chat/completions", api_key_env="JUDGE_KEY"
     )
-    return config, [lambda: probed(config, SECRETS)]
+    return config, [lambda: answering(config, config.url or "", SECRETS)]
+
+
+def embedding(end: str, address: str) -> tuple[object, list[Callable[[], object]]]:
+    icl = with_embeddings(f"http{end}://{address}")
+    model = icl.embedding
+    assert model is not None
+    embedder = embedder_at(model, model.url or "", SECRETS, remember=False, sleep=hurried)
+    return embedder, [lambda: embedder.vectors(["Where is my order?"])]
+
+
+def with_embeddings(url: str) -> IclConfig:
+    model = {"model_name": "nvidia/embed", "url": f"{url}/v1/embeddings", "api_key_env": "EMBEDDING_KEY"}
+    return IclConfig.model_validate(
+        {
+            "example_selection": "semantic_similarity",
+            "similarity_config": {"embedding_nim_config": {**model, "request_timeout": 5}},
+        }
+    )
 
 
 HTTP_MOODS = ["away", "no TLS", "untrusted", "nonsense", "400", "401", "403", "500"]
 CASES = [
-    *((door, mood) for door in (elastic_key, elastic_password, judge) for mood in HTTP_MOODS),
+    *((door, mood) for door in (elastic_key, elastic_password, judge, embedding) for mood in HTTP_MOODS),
     *((mongo, mood) for mood in ("away", "no TLS", "untrusted", "nonsense")),
     *((redis, mood) for mood in ("away", "no TLS", "untrusted", "nonsense", "redis repeats")),
 ]
@@ -253,6 +286,50 @@ def test_no_door_tells_its_secret_however_it_fails(
             store.close()
     assert "it failed" in log_text.getvalue()
     assert leaks("\n".join([*told, log_text.getvalue(), metrics.page().decode()])) == []
+
+
+@pytest.mark.parametrize("mood", HTTP_MOODS)
+def test_an_evaluation_tells_no_key_of_the_teacher_or_the_embedding_model_however_they_fail(
+    mood: str, tmp_path: Path, log_text: io.StringIO
+) -> None:
+    """The evaluator asks both; its documents, samples, logs and downloads are read by everybody."""
+    folder = tmp_path / "room"
+    room = Room(folder, ScriptedChat(right), "http://models.test")
+    room.put_rows([record(number) for number in range(4, 40, 5)])
+    with moody(mood, tmp_path) as (end, address), room.evaluator() as client:
+        endpoint = {"url": f"http{end}://{address}/v1/chat/completions", "model_id": "big"}
+        embedding = {
+            "api_endpoint": {
+                "url": f"http{end}://{address}/v1/embeddings",
+                "model_id": "nvidia/embed",
+                "api_key": SECRETS["EMBEDDING_KEY"],
+            }
+        }
+        body = generic_job(
+            model={"api_endpoint": {**endpoint, "api_key": SECRETS["TEACHER_KEY"]}},
+            files_url=FILES_URL,
+            request_timeout=5,
+            max_retries=0,
+            parallelism=1,
+            embedding={"model": embedding, "input_type": "query"},
+        )
+        answered = {"target": {"type": "dataset", "dataset": {"files_url": FILES_URL}}}
+        told = []
+        for posted in (body, {**body, **answered}):
+            posted = json.loads(json.dumps(posted))
+            if posted["target"]["type"] == "dataset":  # The rows hold the answers: only embeddings are asked.
+                for task in posted["config"]["tasks"].values():
+                    task["type"] = "data"
+            job_id = client.create_job(posted).id
+            finished(client, job_id, within_s=60)
+            for part in ("", "/status", "/logs", "/samples", "/results"):
+                told.append(httpx.get(f"{client.url}/v1/evaluation/jobs/{job_id}{part}", timeout=20).text)
+            with zipfile.ZipFile(io.BytesIO(client.download_results(job_id))) as packed:
+                told.append(packed.read("results.json").decode())
+    text = "\n".join(told)
+    assert '"status":"failed"' in text.replace(" ", "")
+    assert "/v1/embeddings" in text, "the embedding model was asked, and its error is told"
+    assert leaks("\n".join([text, log_text.getvalue(), metrics.page().decode()])) == []
 
 
 # The good path, on real servers
@@ -313,7 +390,9 @@ def test_a_run_keeps_no_key_of_its_judge(
         using = settings().model_copy(update={"llm_judge_config": judge})
         world = make_world(tmp_path, make_records(tmp_path), nemo, using)
         world.context = replace(world.context, environment=SECRETS)
-        http = TestClient(make_app("api", "problem", [jobs_router(world.context, lambda run_id: None)]))
+        http = TestClient(
+            make_app("api", "problem", orchestrator_routers(world.context, lambda run_id: None))
+        )
         body = {"workload_id": "tool_router", "client_id": "support-app"}
         run_id = http.post("/api/jobs", json=body).json()["id"]
         run = world.finish(run_id)
@@ -326,6 +405,42 @@ def test_a_run_keeps_no_key_of_its_judge(
         SECRETS["JUDGE_KEY"] in str(nemo.evaluations)
     )  # The evaluator asks it.
     assert "flywheel.run_id" in str(collector.raw)
+    assert leaks("\n".join([run.model_dump_json(), *shown, str(collector.raw), log_text.getvalue()])) == []
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_run_keeps_no_key_of_its_teacher_or_its_embedding_model(
+    status: int, tmp_path: Path, log_text: io.StringIO
+) -> None:
+    def vectors(request: Request, pass_on: object) -> Answer:
+        texts = json.loads(request.body)["input"]
+        data = [{"index": number, "embedding": [1.0, float(len(text))]} for number, text in enumerate(texts)]
+        return Answer(200, json.dumps({"data": data}).encode())
+
+    with front_of("http://127.0.0.1:9") as front, collecting() as collector:
+        front.rule = vectors if status == 200 else repeating(status)
+        tracing.start(TelemetryConfig(otlp_endpoint=collector.url), "test")
+        teacher = TeacherConfig(
+            model_name="big", url="https://teacher.test/v1/chat/completions", api_key_env="TEACHER_KEY"
+        )
+        icl = with_embeddings(front.url)
+        using = settings().model_copy(update={"teacher_config": teacher, "icl_config": icl})
+        nemo = FakeNemo()
+        world = make_world(tmp_path, make_records(tmp_path), nemo, using)
+        world.context = replace(world.context, environment=SECRETS)
+        http = TestClient(
+            make_app("api", "problem", orchestrator_routers(world.context, lambda run_id: None))
+        )
+        run_id = http.post("/api/jobs", json={"workload_id": "small_talk", "client_id": "support-app"})
+        run = world.finish(run_id.json()["id"])
+        shown = [http.get(path).text for path in ("/api/jobs", f"/api/jobs/{run.id}")]
+        world.close()
+        tracing.stop()
+        heard = {name for request in front.requests for name in leaks(str(request.headers))}
+    assert heard == {"EMBEDDING_KEY"}
+    assert run.status == ("completed" if status == 200 else "failed")
+    asked = str(nemo.evaluations)
+    assert (status == 200) == (SECRETS["TEACHER_KEY"] in asked) == (SECRETS["EMBEDDING_KEY"] in asked)
     assert leaks("\n".join([run.model_dump_json(), *shown, str(collector.raw), log_text.getvalue()])) == []
 
 
@@ -410,8 +525,19 @@ def _serve(folder: Path, environment: dict[str, str]) -> list[str]:
             time.sleep(0.05)
         api = json.loads((data / "serve.json").read_text())["api"]
         with httpx.Client(base_url=api, timeout=60) as http:
-            for path in ("/api/health", "/health/ready", "/api/workloads", "/api/jobs", "/metrics"):
+            for path in (
+                "/api/health",
+                "/api/health?thorough=true",
+                "/api/config",
+                "/health/ready",
+                "/api/workloads",
+                "/api/jobs",
+                "/metrics",
+            ):
                 told.append(http.get(path).text)
+            thorough = http.get("/api/health?thorough=true").text
+            assert all(name in thorough for name in ("records", "judge j", "candidate org/model"))
+            told += [thorough, http.get("/api/config").text, http.get("/api/records").text]
             body = {"workload_id": "w", "client_id": "c"}
             told.append(http.post("/api/jobs", json=body).text)
             override = {**body, "llm_judge_config": {"api_key": SECRETS["JUDGE_KEY"]}}

@@ -17,7 +17,7 @@ from collector import Collector, collecting
 from flywheel.config import TelemetryConfig
 from flywheel.nemo.calls import Caller, ServiceCallFailed, ServiceUrls
 from flywheel.nemo.fake import NEMO_URL, PROXY_URL, FakeNemo
-from flywheel.orchestrator.router import router
+from flywheel.orchestrator.routers import routers
 from flywheel.orchestrator.services import Services
 from flywheel.telemetry import tracing
 from flywheel.web import make_app
@@ -58,7 +58,7 @@ def test_one_run_is_one_tree_from_the_post_to_the_services(collector: Collector,
         urls = ServiceUrls(there, there, there, there, there, proxy)
         services = Services.at(urls, nemo.hub)
         world.context = replace(world.context, services=services)
-        api = TestClient(make_app("api", "problem", [router(world.context, lambda run_id: None)]))
+        api = TestClient(make_app("api", "problem", routers(world.context, lambda run_id: None)))
         body = {"workload_id": "tool_router", "client_id": "support-app"}
         run_id = api.post("/api/jobs", json=body).json()["id"]
         assert world.finish(run_id).status == "completed"

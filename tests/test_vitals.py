@@ -13,9 +13,10 @@ from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 
 from counted import counted
-from flywheel.app import Addresses, Flywheel, create_app
+from flywheel.app import Flywheel, create_app
 from flywheel.config import NmpConfig
 from flywheel.errors import UserError
+from flywheel.opening import Addresses
 from flywheel.telemetry import metrics
 from flywheel.telemetry.health import Finding, Readiness
 from flywheel.telemetry.metrics import DESCRIBED

@@ -1,4 +1,4 @@
-"""The whole program, put together: the only place that constructs stores, runtimes, clients and services.
+"""The whole program, put together: the only place that constructs services, from what `opening` opens.
 
 `create_app` makes three FastAPI applications for three addresses: the API, the NeMo services, and the model
 proxy, which cannot share one because two of them own `GET /v1/models`. What is left to `start` is what works
@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 from fastapi import APIRouter, FastAPI
 
 from flywheel import __version__
+from flywheel.checkup import backends, machine
 from flywheel.config import (
     CeleryWakeups,
     ElasticsearchRecords,
@@ -26,22 +27,29 @@ from flywheel.config import (
     KubernetesRuntimeConfig,
     MongoRuns,
     NimConfig,
-    NmpConfig,
     ProcessRuntimeConfig,
     Settings,
 )
-from flywheel.errors import ConfigError
+from flywheel.dashboard import router as dashboard_router
 from flywheel.hub import Hub
 from flywheel.log import get_logger
 from flywheel.nemo.calls import ServiceUrls
+from flywheel.nemo.datastore import hub_endpoint
 from flywheel.nemo.entity_store import EntityStoreClient
-from flywheel.orchestrator.context import Context, Limits
+from flywheel.opening import (
+    Addresses,
+    open_broker,
+    open_celery,
+    open_context,
+    open_records,
+    open_runtime,
+    urls_of,
+)
+from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.loop import Loop
-from flywheel.orchestrator.router import router as jobs_router
-from flywheel.orchestrator.services import Services
+from flywheel.orchestrator.routers import routers as orchestrator_routers
+from flywheel.orchestrator.watching import Watch
 from flywheel.runtime import Runtime
-from flywheel.runtime.gpus import usable_gpus
-from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.customizer.catalog import Target
 from flywheel.services.customizer.router import router as customizer_router
 from flywheel.services.customizer.service import CustomizerService
@@ -51,10 +59,7 @@ from flywheel.services.deployments import DeploymentService, ServedModel, proxy_
 from flywheel.services.deployments import router as deployments_router
 from flywheel.services.evaluator.router import router as evaluator_router
 from flywheel.services.evaluator.service import EvaluatorService
-from flywheel.stores.logs import EmbeddedLogStore, LogStore
-from flywheel.stores.logs.embedded import FILE_NAME as RECORDS_FILE
-from flywheel.stores.runs import RunStore
-from flywheel.stores.runs.embedded import EmbeddedRunStore
+from flywheel.stores.logs import LogStore
 from flywheel.telemetry.health import Check, Finding, Readiness
 from flywheel.telemetry.metrics import Reading
 from flywheel.vitals import (
@@ -67,26 +72,15 @@ from flywheel.vitals import (
 from flywheel.vitals import router as vitals_router
 from flywheel.web import make_app
 
-if TYPE_CHECKING:
-    from flywheel.orchestrator.broker import Broker
-    from flywheel.orchestrator.tasks import CeleryWaker
-
 ROLES = ("orchestrator", "datastore", "customizer", "evaluator", "deployments")
 """What a process can be; `deployments` includes the model proxy, `datastore` the entity store."""
 
-_QUEUE_S = 300.0
-"""Workers wake a run that waits for others when one of them ends; by itself it looks only this often."""
+_THOROUGH_S = 20.0
+"""Seconds for a thorough look; the slowest check, a hub that is away, gives up before."""
+_THOROUGH_KEPT_S = 15.0
+"""A page that is opened again and again asks the judge, which costs money, no more often."""
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """Where this process listens: the API, the NeMo services, the model proxy."""
-
-    api: str
-    nemo: str
-    models: str
 
 
 @dataclass(frozen=True)
@@ -123,6 +117,8 @@ class Flywheel:
     records: LogStore | None
     """Those of the orchestrator; None in a process without it, which needs none."""
     parts: Sequence[Part]
+    thorough: Readiness
+    """All that a doctor would look at; asked for seldom, and kept for a moment."""
     readiness: Readiness = field(init=False)
     started: bool = False
 
@@ -142,6 +138,7 @@ class Flywheel:
             for part in self.parts:
                 stack.callback(part.stop)
             stack.callback(self.readiness.close)
+            stack.callback(self.thorough.close)
 
     def findings(self) -> list[Finding]:
         """What this process needs, and whether it answers."""
@@ -162,11 +159,12 @@ def create_app(
     settings: Settings, roles: frozenset[str], *, data_dir: Path, addresses: Addresses
 ) -> Flywheel:
     """Everything that `roles` need, with what it keeps under `data_dir`; nothing works until `start`."""
-    urls = _urls(settings.nmp_config, addresses)
+    urls = urls_of(settings.nmp_config, addresses)
     data_dir = data_dir.resolve()  # Child processes have other working folders.
     models = data_dir / "models"
-    hub = Hub(f"{urls.datastore}/v1/hf")
+    hub = Hub(hub_endpoint(urls.datastore))
     records: LogStore | None = None
+    checks: dict[str, Check] = {}
     parts: list[Part] = [
         Part("data folder", "", str(data_dir), check=folder_check(data_dir)),
         *_services_elsewhere(urls, addresses, roles),
@@ -205,7 +203,7 @@ def create_app(
             runtime=runtimes["deployments"],
             store=EntityStoreClient(urls.entities),
             hub=hub,
-            models=[_served(nim) for nim in settings.nims],
+            models=[*_served_besides(settings), *(_served(nim) for nim in settings.nims)],
             entity_store_url=urls.entities,
             model_cache=models,
         )
@@ -229,9 +227,11 @@ def create_app(
         parts.append(Part("records", "", place, stop=records.close, check=records.check))
         context = open_context(settings, records, data_dir=data_dir, urls=urls)
         wake, start, stop = _waking(settings, context)
-        api_routers.append(jobs_router(context, wake))
+        watch = Watch(context.runs)
+        api_routers += [*orchestrator_routers(context, wake, watch), dashboard_router()]
         place = _place(settings.runs, data_dir)
-        parts.append(Part("runs", "", place, stop=context.runs.close, check=context.runs.check))
+        close = _in_turn(context.schedules.close, context.runs.close)
+        parts.append(Part("runs", "", place, stop=close, check=context.runs.check))
         if isinstance(settings.wakeups, CeleryWakeups):
             broker = open_broker(settings.wakeups)  # Without it runs are stored, and woken later.
             check = advice("wake-ups", broker.check)
@@ -239,8 +239,14 @@ def create_app(
             parts.append(Part("wake-ups", "", place, stop=broker.close, check=check))
         states += [run_states(context.runs), record_states(records)]
         candidates = f"candidates: {', '.join(nim.model_name for nim in settings.nims) or 'none'}"
-        stop = _in_turn(stop, context.services.close)
+        stop = _in_turn(watch.close, stop, context.services.close)
         parts.append(Part("orchestrator", addresses.api, candidates, start, stop))
+        checks = backends(
+            settings,
+            data_dir,
+            records=lambda: context.logs.check(thorough=True),
+            runs=lambda: context.runs.check(thorough=True),
+        )
 
     flywheel = Flywheel(
         api=make_app("Flywheel", "problem", api_routers),
@@ -249,103 +255,15 @@ def create_app(
         addresses=addresses,
         records=records,
         parts=parts,
+        thorough=Readiness(
+            machine(data_dir) | checks, timeout_s=_THOROUGH_S, keep_s=_THOROUGH_KEPT_S, tell=False
+        ),
     )
     vitals = vitals_router(flywheel.findings, states)
     for app in (flywheel.api, flywheel.nemo, flywheel.models):
         app.include_router(vitals)
     flywheel.api.include_router(_api_health(flywheel))
     return flywheel
-
-
-def open_records(settings: Settings, data_dir: Path) -> LogStore:
-    """The store of records that the settings name; ConfigError where its client is not installed."""
-    match settings.records:
-        case ElasticsearchRecords() as config:
-            try:
-                from flywheel.stores.logs.elasticsearch import ElasticsearchLogStore  # noqa: PLC0415
-            except ModuleNotFoundError as error:
-                raise ConfigError(
-                    "records.type: elasticsearch needs packages that are not installed here:"
-                    " pip install 'flywheel[servers]'"
-                ) from error
-            return ElasticsearchLogStore(config)
-        case EmbeddedRecords():
-            return EmbeddedLogStore(data_dir / RECORDS_FILE)
-
-
-def open_runs(settings: Settings, data_dir: Path) -> RunStore:
-    """The store of runs that the settings name."""
-    match settings.runs:
-        case MongoRuns() as config:
-            try:
-                from flywheel.stores.runs.mongo import MongoRunStore  # noqa: PLC0415 - optional
-            except ImportError as error:
-                raise ConfigError(
-                    "runs.type: mongo needs pymongo: pip install 'flywheel[servers]'"
-                ) from error
-            return MongoRunStore(config)
-        case EmbeddedRuns():
-            return EmbeddedRunStore(data_dir / "runs.sqlite")
-
-
-def open_runtime(settings: Settings, data_dir: Path, *, owner: str) -> Runtime:
-    """What launches the programs of `owner`, a service."""
-    match settings.runtime:
-        case ProcessRuntimeConfig() as config:
-            return ProcessRuntime(data_dir / "runtime", gpus=usable_gpus(config.gpus))
-        case KubernetesRuntimeConfig() as config:
-            try:
-                from flywheel.runtime.kubernetes import KubernetesRuntime  # noqa: PLC0415 - optional, and slow
-            except ImportError as error:
-                needs = "runtime.type: kubernetes needs the client: pip install 'flywheel[servers]'"
-                raise ConfigError(needs) from error
-            return KubernetesRuntime(config, folder=data_dir, owner=owner)
-
-
-def open_celery(config: CeleryWakeups) -> CeleryWaker:
-    """What sends wake-ups to workers, and answers them in one."""
-    try:
-        from flywheel.orchestrator.tasks import CeleryWaker  # noqa: PLC0415 - optional
-    except ImportError as error:
-        needs = "wakeups.type: celery needs Celery and Redis' client: pip install 'flywheel[servers]'"
-        raise ConfigError(needs) from error
-    return CeleryWaker(config)
-
-
-def open_broker(config: CeleryWakeups) -> Broker:
-    """What looks at Redis, and leaves the traces of workers there."""
-    try:
-        from flywheel.orchestrator.broker import Broker  # noqa: PLC0415 - optional
-    except ImportError as error:
-        raise ConfigError(
-            "wakeups.type: celery needs Redis' client: pip install 'flywheel[servers]'"
-        ) from error
-    return Broker(config)
-
-
-def open_worker(settings: Settings, *, data_dir: Path) -> Context:
-    """What a worker advances runs with: the same stores and services as the API's process.
-
-    Raises ConfigError where the services are only known to the process that opens them.
-    """
-    nmp = settings.nmp_config
-    if nmp.nemo_base_url is None or nmp.nim_base_url is None:
-        raise ConfigError(
-            "nmp_config: a worker must be told where the services are, such as "
-            "nemo_base_url: http://127.0.0.1:8001 and nim_base_url: http://127.0.0.1:8002"
-        )
-    urls = _urls(nmp, Addresses("", nmp.nemo_base_url, nmp.nim_base_url))
-    data_dir = data_dir.resolve()
-    return open_context(settings, open_records(settings, data_dir), data_dir=data_dir, urls=urls)
-
-
-def open_context(settings: Settings, records: LogStore, *, data_dir: Path, urls: ServiceUrls) -> Context:
-    """What runs are advanced with, in the API's process or in a worker."""
-    services = Services.at(urls, Hub(f"{urls.datastore}/v1/hf"))
-    wakeups = settings.wakeups
-    queue_s = _QUEUE_S if isinstance(wakeups, CeleryWakeups) else Limits().queue_s
-    limits = Limits(poll_s=wakeups.poll_interval, queue_s=queue_s)
-    return Context(settings, open_runs(settings, data_dir), records, services, limits=limits)
 
 
 def _waking(
@@ -359,19 +277,6 @@ def _waking(
         case CeleryWakeups() as config:
             waker = open_celery(config)
             return waker.wake, _in_turn(), waker.close
-
-
-def _urls(nmp: NmpConfig, addresses: Addresses) -> ServiceUrls:
-    """Where the services are: as configured, else what this process opens."""
-    nemo = nmp.nemo_base_url or addresses.nemo
-    return ServiceUrls(
-        entities=nemo,
-        datastore=nmp.datastore_base_url or addresses.nemo,
-        customizer=nmp.customizer_base_url or nemo,
-        evaluator=nmp.evaluator_base_url or nemo,
-        deployments=nmp.deployments_base_url or nemo,
-        models=nmp.nim_base_url or addresses.models,
-    )
 
 
 def _owners(
@@ -434,12 +339,31 @@ def _served(nim: NimConfig) -> ServedModel:
         gpus=nim.gpus or 0,
         context_length=nim.context_length,
         image=nim.engine_image,
+        embeds=nim.model_type == "embedding",
     )
+
+
+def _served_besides(settings: Settings) -> Iterable[ServedModel]:
+    """Judge and embedding model, where runs deploy them."""
+    judge, embedding = settings.llm_judge_config, settings.icl_config.similarity_config.embedding_nim_config
+    for config in (judge, embedding):
+        if config is not None and config.deployed:
+            embeds = config is embedding
+            yield ServedModel(
+                name=config.model_name or "",
+                path=config.model_path,
+                engine=config.engine,
+                gpus=config.gpus or 0,
+                context_length=None if embeds else config.context_length,
+                embeds=embeds,
+            )
 
 
 def _judge(settings: Settings) -> str:
     judge = settings.llm_judge_config
-    return f"judge {judge.model_name}" if judge and judge.url else "text-matcher (no judge model configured)"
+    if judge is None or not judge.asked:
+        return "text-matcher (no judge model configured)"
+    return f"judge {judge.model_name}"
 
 
 def _in_turn(*steps: Callable[[], object]) -> Callable[[], None]:
@@ -461,8 +385,11 @@ def _api_health(flywheel: Flywheel) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/api/health")
-    def health() -> dict[str, Any]:
-        """Every part, whether it answers, and where."""
-        return {"version": __version__, "parts": [vars(part) for part in flywheel.health()]}
+    def health(thorough: bool = False) -> dict[str, Any]:
+        """Every part, whether it answers, and where; `thorough` adds what `flywheel doctor` would find."""
+        shown = {"version": __version__, "parts": [vars(part) for part in flywheel.health()]}
+        if not thorough:
+            return shown
+        return shown | {"findings": [asdict(finding) for finding in flywheel.thorough.findings()]}
 
     return router

@@ -120,11 +120,15 @@ class ChatClient:
 
     async def models(self) -> list[str]:
         """The names that the server offers. Raises a ChatError's subclass."""
+        return [str(entry["id"]) for entry in await self.listing()]
+
+    async def listing(self) -> list[dict[str, Any]]:
+        """What the server offers: the `id` of each, and what else it says. Raises a ChatError's subclass."""
         url = f"{self.base_url}/models"
         response = await self._send("GET", url, "", None)
         data = _json(response, url, "").get("data")
         entries = data if isinstance(data, list) else []
-        return [str(entry["id"]) for entry in entries if isinstance(entry, dict) and "id" in entry]
+        return [entry for entry in entries if isinstance(entry, dict) and "id" in entry]
 
     async def _post(self, route: str, body: Mapping[str, Any]) -> ChatResult:
         url, model = self.base_url + route, str(body.get("model", ""))

@@ -20,7 +20,7 @@ Vector = list[float]
 
 
 class EmbeddingClient:
-    """One embedding model; it remembers what it was told for as long as it lives.
+    """One embedding model; it remembers what it was told for as long as it lives, where it is to `remember`.
 
     `connect` gives the connection of one call of `vectors`, for its event loop. `input_type` is NVIDIA's
     extra field ("query" or "passage"); with it goes `truncate: END`, without which their servers refuse a
@@ -34,12 +34,14 @@ class EmbeddingClient:
         *,
         input_type: str | None = None,
         batch_size: int = 32,
+        remember: bool = True,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.model = model
         self._connect = connect
         self._extra = {"input_type": input_type, "truncate": "END"} if input_type else {}
         self._batch_size = batch_size
+        self._remember = remember
         self._sleep = sleep
         self._known: dict[str, Vector] = {}
         self._length = 0
@@ -49,12 +51,13 @@ class EmbeddingClient:
 
         Raises a ChatError's subclass; ChatUnreadable for an answer that does not hold a vector for each.
         """
-        new = [text for text in dict.fromkeys(texts) if text.strip() and text not in self._known]
+        known = self._known if self._remember else {}
+        new = [text for text in dict.fromkeys(texts) if text.strip() and text not in known]
         async with self._connect() as chat:
             for start in range(0, len(new), self._batch_size):
                 batch = new[start : start + self._batch_size]
-                self._known.update(zip(batch, await self._asked(chat, batch), strict=True))
-        return [self._known.get(text) or [0.0] * self._length for text in texts]
+                known.update(zip(batch, await self._asked(chat, batch), strict=True))
+        return [known.get(text) or [0.0] * self._length for text in texts]
 
     async def _asked(self, chat: ChatClient, batch: list[str]) -> list[Vector]:
         body = {"model": self.model, "input": batch, "encoding_format": "float", **self._extra}

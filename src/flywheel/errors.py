@@ -12,11 +12,15 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
     │   ├── BadHubUrl                422  no hf:// URL
     │   ├── RunNotStorable           422  a run that its store does not take
     │   ├── RecordRefused            422  a record that its store does not take
+    │   ├── BadRange                 416  bytes that a file does not have
+    │   ├── UnknownSystem            422  a system that a run does not compare
     │   └── BadPath, BadUpload       400  the datastore's hub: a path, a commit or a large file
     ├── NotFound                     404  there is no such thing
     │   ├── EntityNotFound                an entity of the NeMo services
     │   ├── HubNotFound, ModelNotFound    what a hub does not have
     │   ├── ModelNotHere                  what may not be fetched
+    │   ├── NoSuchFile                    a data set has no such file
+    │   ├── UnknownSample                 a record that a run does not compare
     │   └── RepoNotFound, RevisionNotFound, EntryNotFound, NamespaceNotFound   in the datastore
     ├── Conflict                     409  it exists already, or is in a state that forbids this
     │   ├── EntityExists, RepoExists, NameTaken
@@ -24,12 +28,14 @@ are rendered once, per HTTP dialect, in `flywheel.web`, or by the command line.
     │   └── StaleParent              412  somebody else committed first
     ├── Unavailable                  503  not now: starting, full, busy
     │   ├── LogStoreUnreachable, LogStoreOverloaded, LogStoreBusy   the records', the same, or too much to do
+    │   ├── ServiceAway                   one of the NeMo services, named
     │   ├── RunStoreAway, BrokerAway      the server of the runs, or of wake-ups, cannot be reached
     │   └── StorageFull              507  the disk took no more; nothing was half-written
     └── UpstreamError                502  a server that we called failed or answered nonsense
         ├── RunStoreFailed           502  the server of the runs refused
         ├── LogStoreDenied, LogStoreRefused   the server of the records refused
         ├── HubError                 502  a hub failed or could not be reached
+        ├── MlflowFailed             502  a tracker failed or could not be reached
         └── ChatError                502  a model behind the OpenAI protocol gave no answer
             ├── ChatUnreachable           no connection
             ├── ChatTimeout               no answer in time

@@ -41,10 +41,10 @@ Script = Callable[[dict[str, Any]], Reply]
 
 class ScriptedChat:
     """Answers `/v1/chat/completions` and `/v1/completions` by a script; `/v1/models` lists `models` as it
-    is then.
+    is then, names alone or with the `sha256` that our model proxy gives base models.
     """
 
-    def __init__(self, script: Script, models: Sequence[str] = ("scripted",)) -> None:
+    def __init__(self, script: Script, models: Sequence[str] | Mapping[str, str] = ("scripted",)) -> None:
         self.requests: list[dict[str, Any]] = []
         self.authorizations: list[str] = []
         self.most_at_once = 0
@@ -63,7 +63,9 @@ class ScriptedChat:
 
     async def _list(self) -> dict[str, Any]:
         fixed = {"object": "model", "created": 0, "owned_by": "system"}
-        return {"object": "list", "data": [{"id": name} | fixed for name in self._models]}
+        told = self._models if isinstance(self._models, Mapping) else {}
+        extra = {name: {"sha256": told[name]} if name in told else {} for name in self._models}
+        return {"object": "list", "data": [{"id": name} | fixed | more for name, more in extra.items()]}
 
     async def _chat(self, request: Request) -> Response:
         body = await request.json()

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import unquote
 
-from huggingface_hub import CommitOperationAdd, HfApi, constants, snapshot_download
+from huggingface_hub import CommitOperationAdd, HfApi, constants, hf_hub_url, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -29,7 +30,13 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import disable_progress_bars, get_session, get_token
+from huggingface_hub.utils import (
+    build_hf_headers,
+    disable_progress_bars,
+    get_session,
+    get_token,
+    hf_raise_for_status,
+)
 
 from flywheel import __version__
 from flywheel.errors import NotFound, UpstreamError, UserError
@@ -42,7 +49,10 @@ DEMO_STUDENT: Final = "flywheel/student"
 
 _TIMEOUT_S: Final = 300.0  # The longest silence of a server; it may have gigabytes to put on its disk.
 _LOOK_S: Final = 10.0
-_MODEL_FILES: Final = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # And nothing pickled.
+MODEL_FILES: Final = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # And nothing pickled.
+_READ_S: Final = 30.0  # The longest silence of a server while somebody waits for a file.
+_CHUNK: Final = 256 * 1024
+_PASSED_ON: Final = ("content-length", "content-range", "accept-ranges", "etag")
 _URL: Final = re.compile(
     r"hf://(?:(?P<type>datasets|models)/)?(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.+))?"
 )
@@ -117,6 +127,38 @@ def _fetch(name: str, cache_dir: Path) -> str:
     return f"fetch it where there is a network, by `{command}`, or name a folder with its files as model_path"
 
 
+class BadRange(UserError):
+    """No part of a file is asked for; 416 as HTTP has it."""
+
+    status = 416
+    code = "bad_range"
+
+    def __init__(self, path: str, asked: str) -> None:
+        self.path, self.asked = path, asked
+        super().__init__(
+            f"Range {asked!r}: {path} has no such bytes; write bytes=FIRST-LAST, within its size"
+        )
+
+
+class HubFile(NamedTuple):
+    """A file of a repository; `sha256` is known of large ones, and `size`, in bytes, of nearly all."""
+
+    path: str
+    size: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file on its way: HTTP's status (200, or 206 for a part), the headers that tell its size and its tag,
+    and its bytes, which are to be read once. `close` gives the connection back, whatever was read."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+    close: Callable[[], object]
+
+
 class HubUrl(NamedTuple):
     """What an `hf://` URL points at."""
 
@@ -165,15 +207,17 @@ class Hub:
         repo_type: RepoType,
         revision: str = "main",
         message: str,
+        private: bool | None = None,
     ) -> str:
         """Put `files` (path in the repository → local path or content) there in one commit; its hash.
 
         The repository and the branch `revision` are made where absent; files that are there already are
-        replaced, others stay. A second call with the same files is one more commit and does no harm.
+        replaced, others stay. A second call with the same files is one more commit and does no harm. A
+        repository that is made is `private` or not, or as the hub has it.
         """
         additions = [CommitOperationAdd(path, content) for path, content in files.items()]
         with self._translated(f"uploading {len(files)} files to {repo_id}", repo_id, revision):
-            self._api.create_repo(repo_id, repo_type=repo_type, exist_ok=True)
+            self._api.create_repo(repo_id, repo_type=repo_type, exist_ok=True, private=private)
             if revision != "main":
                 self._api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True)
             commit = self._api.create_commit(
@@ -237,6 +281,57 @@ class Hub:
         """The paths of all files in the repository."""
         with self._translated(f"listing {repo_id}", repo_id, revision):
             return self._api.list_repo_files(repo_id, repo_type=repo_type, revision=revision)
+
+    def listing(self, repo_id: str, *, repo_type: RepoType, revision: str = "main") -> list[HubFile]:
+        """All files with their sizes, for somebody who waits. Raises HubNotFound and HubError."""
+        with self._translated(f"listing {repo_id}", repo_id, revision):
+            info = self._api.repo_info(
+                repo_id, repo_type=repo_type, revision=revision, timeout=_LOOK_S, files_metadata=True
+            )
+        files = getattr(info, "siblings", None) or []
+        return [HubFile(each.rfilename, each.size, each.lfs.sha256 if each.lfs else None) for each in files]
+
+    def open(
+        self,
+        repo_id: str,
+        path: str,
+        *,
+        repo_type: RepoType,
+        revision: str = "main",
+        byte_range: str | None = None,
+    ) -> Download:
+        """The file, or `byte_range` of it as HTTP's Range has it, to be passed on while it arrives.
+
+        Raises HubNotFound, HubError and BadRange; where the connection breaks later, `chunks` raise HubError.
+        """
+        doing = f"reading {path} of {repo_id}"
+        if any(part in ("", ".", "..") for part in path.split("/")):
+            raise HubNotFound(f"{path} in {repo_id}", revision, self.endpoint)
+        url = hf_hub_url(repo_id, path, repo_type=repo_type, revision=revision, endpoint=self.endpoint)
+        asked = {"accept-encoding": "identity"} | ({"range": byte_range} if byte_range else {})
+        headers = build_hf_headers(token=self._token, library_name="flywheel", headers=asked)
+        with self._translated(doing, f"{path} in {repo_id}", revision):
+            session = get_session()
+            answer = session.send(
+                session.build_request("GET", url, headers=headers, timeout=_READ_S),
+                stream=True,
+                follow_redirects=True,
+            )
+            if answer.is_error:
+                answer.read()
+                if answer.status_code == 416:
+                    raise BadRange(path, byte_range or "")
+                hf_raise_for_status(answer)
+        kept = {name: answer.headers[name] for name in _PASSED_ON if name in answer.headers}
+        return Download(answer.status_code, kept, self._arriving(doing, answer), answer.close)
+
+    def _arriving(self, doing: str, answer: Any) -> Iterator[bytes]:
+        try:
+            yield from answer.iter_raw(_CHUNK)
+        except HTTPError as error:
+            raise HubError(doing, self.endpoint, None, _one_line(error)) from error
+        finally:
+            answer.close()
 
     @contextmanager
     def _translated(self, doing: str, repo_id: str, revision: str | None) -> Iterator[None]:
@@ -351,7 +446,7 @@ def _snapshot(name: str, cache_dir: Path, endpoint: str | None) -> Path:
                     repo_id,
                     revision=revision,
                     cache_dir=cache_dir,
-                    allow_patterns=list(_MODEL_FILES),
+                    allow_patterns=list(MODEL_FILES),
                     endpoint=endpoint,
                     token=False if endpoint else None,  # The user's own token is for the public hub.
                     local_files_only=offline,

@@ -7,7 +7,6 @@ folder. The services that it calls in other processes are shown beside them.
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -28,7 +27,7 @@ from flywheel.stores.runs import RunQuery, RunStore
 from flywheel.telemetry import metrics
 from flywheel.telemetry.health import Check, Finding, Readiness
 from flywheel.telemetry.metrics import Reading
-from flywheel.web import make_app
+from flywheel.web import bound_socket, make_app
 
 FREE_BYTES_NEEDED = 256 * 1024**2
 """With less, the next training or import would end in the middle."""
@@ -145,9 +144,7 @@ def answering(host: str, port: int, checks: Mapping[str, Check]) -> Iterator[str
     Port 0 picks a free one. Raises UserError where the port cannot be had.
     """
     try:
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET
-        )
+        listener = bound_socket(host, port)
     except OSError as error:
         raise UserError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
     readiness = Readiness(checks)

@@ -6,15 +6,20 @@ Three dialects: RFC 9457 problem details for the orchestrator (with the `detail`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import math
+import socket
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter
 from typing import Any, Literal
 
+from anyio import from_thread
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,21 +34,52 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 log = get_logger(__name__)
 
 
+class AsciiJson(JSONResponse):
+    """JSON that any text of a model or a log survives: in ASCII, since it may hold half a surrogate pair; a
+    number that JSON does not have becomes null."""
+
+    def render(self, content: Any) -> bytes:
+        try:
+            return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
+        except ValueError:
+            return json.dumps(_finite(content), separators=(",", ":")).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that `port` is taken with, not listening yet: port 0 takes a free one. Raises OSError.
+
+    It names its protocol, by which asyncio knows to send small packets at once: without, each answer on a
+    connection that was used before waits 40 ms for the caller to acknowledge its headers (Nagle's algorithm).
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
 def make_app(
     title: str, dialect: Dialect, routers: Sequence[APIRouter], *, lifespan: Lifespan | None = None
 ) -> FastAPI:
-    """An application of `routers` whose errors are rendered in `dialect`."""
-    app = FastAPI(title=title, version=__version__, lifespan=lifespan)
+    """An application of `routers` whose errors are rendered in `dialect`; its /docs needs no internet."""
+    app = FastAPIOffline(title=title, version=__version__, lifespan=lifespan)
     for router in routers:
         app.include_router(router)
     install_errors(app, dialect)
     app.add_middleware(Observed, name=title)
     return app
-
-
-def nemo_app(title: str, *routers: APIRouter) -> FastAPI:
-    """An application that speaks NeMo's dialect."""
-    return make_app(title, "nemo", routers)
 
 
 def install_errors(app: FastAPI, dialect: Dialect) -> None:
@@ -118,6 +154,23 @@ class Observed:
             route = _route(scope)
             metrics.HTTP_REQUESTS.labels(self._name, method, route, status).inc()
             metrics.HTTP_SECONDS.labels(self._name, method, route).observe(perf_counter() - began)
+
+
+def arriving(request: Request, size: int) -> Iterator[bytes]:
+    """The request's body as it arrives, about `size` bytes at a time, for a function that runs in a thread.
+
+    Raises starlette's ClientDisconnect where the client goes away before the end.
+    """
+    stream = request.stream()
+
+    async def following() -> bytes:
+        data = bytearray()
+        while len(data) < size and (chunk := await anext(stream, None)) is not None:
+            data += chunk
+        return bytes(data)
+
+    while data := from_thread.run(following):
+        yield data
 
 
 def _route(scope: Scope) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from typing import Any
 
 from celery import bootsteps, signals
@@ -17,6 +18,7 @@ from celery.worker import state
 
 from flywheel.log import get_logger
 from flywheel.orchestrator.context import Context
+from flywheel.orchestrator.scheduling.tick import Scheduler
 from flywheel.orchestrator.tasks import BrokerAway, CeleryWaker
 
 log = get_logger(__name__)
@@ -49,11 +51,15 @@ def work(waker: CeleryWaker, context: Context, *, concurrency: int) -> int:
 
 
 def beat(waker: CeleryWaker, context: Context, *, interval: float, stop: threading.Event) -> None:
-    """Sweep now and every `interval` seconds, until `stop`."""
+    """Sweep now and every `interval` seconds, and start the runs of schedules that are due, until `stop`."""
     log.info("beat started", extra={"interval_s": interval})
+    scheduler = Scheduler(context, waker.wake)
+    tick_at = time.monotonic()
     while True:
         waker.sweep(context, grace=interval / 3)
-        if stop.wait(interval):
+        if time.monotonic() >= tick_at:
+            tick_at = time.monotonic() + scheduler.tick()
+        if stop.wait(min(interval, max(0.0, tick_at - time.monotonic()))):
             return
 
 

@@ -125,7 +125,8 @@ def test_a_collector_that_is_away_is_advice(doctor: Doctor) -> None:
 
 def test_a_server_that_recorded_its_address_is_asked_whether_it_is_ready(doctor: Doctor) -> None:
     doctor.data.mkdir()
-    unready = {"not_ready": [{"check": "runs", "seen": "the store of runs does not answer", "mend": ""}]}
+    away = {"check": "runs", "ok": False, "seen": "the store of runs does not answer", "mend": ""}
+    unready = {"status": "not ready", "not_ready": [away]}
     with answering(503, json.dumps(unready)) as url:
         (doctor.data / "serve.json").write_text(json.dumps({"api": url}))
         found = doctor("nims: []", code=1)

@@ -65,6 +65,16 @@ def test_scores_failures_and_what_was_left_out(tmp_path: Path) -> None:
     assert "wrong_value" in done.output
 
 
+def test_json_on_stdout_is_alone_there(tmp_path: Path) -> None:
+    references, answers = (
+        write(tmp_path / "r.jsonl", [reference(1)]),
+        write(tmp_path / "a.jsonl", [answer(1)]),
+    )
+    done = run(answers, references, "--json", "-")
+    assert json.loads(done.stdout)["n"] == 1
+    assert "function_name" in done.stderr
+
+
 def test_a_cutoff_decides_the_exit_code(tmp_path: Path) -> None:
     references = write(tmp_path / "r.jsonl", [reference(1), reference(2)])
     answers = write(tmp_path / "a.jsonl", [answer(1, RIGHT), answer(2)])

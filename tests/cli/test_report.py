@@ -18,6 +18,8 @@ from flywheel.cli import app
 from flywheel.errors import UserError
 from reports.documents import run_document
 
+LISTED = ("id", "workload_id", "client_id", "status")
+
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def url(document: dict[str, Any]) -> Iterator[str]:
     """A server that has one run."""
     answers = {
         f"/api/jobs/{document['id']}": document,
-        "/api/jobs": {"jobs": [{"id": document["id"]}]},
+        "/api/jobs": {"jobs": [{key: document[key] for key in LISTED}], "total": 1},
     }
 
     class Handler(BaseHTTPRequestHandler):

@@ -14,9 +14,9 @@ import httpx
 import yaml
 
 from celery_world import asgi, finished, until
-from flywheel.app import open_celery, open_worker
 from flywheel.config import CeleryWakeups, load_settings
 from flywheel.nemo.fake import NEMO_URL, PROXY_URL, FakeNemo
+from flywheel.opening import open_celery, open_worker
 from flywheel.orchestrator.jobs import Jobs
 from flywheel.services.datastore.router import router as datastore_router
 from flywheel.services.datastore.service import DatastoreService

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from flywheel.config import DataSplitConfig
 from flywheel.curation import (
     Curation,
+    Embedder,
     NotEnoughConversations,
     NotEnoughRecords,
+    NothingButRepeats,
     Reason,
     curate,
     dataset_id,
@@ -26,9 +28,9 @@ LOG = [tracking(number) for number in range(200)]
 
 
 def made(records: Iterable[Record], *, workload: Workload = SHOP, **changes: Any) -> Curation:
-    conflicts = changes.pop("conflicts", "majority")
+    conflicts, embedder = changes.pop("conflicts", "majority"), changes.pop("embedder", None)
     split = DataSplitConfig(**{"eval_size": 20, "limit": None, "min_total_records": 1, **changes})
-    return curate(records, workload=workload, split=split, conflicts=conflicts)
+    return curate(records, workload=workload, split=split, conflicts=conflicts, embedder=embedder)
 
 
 def dropped(curation: Curation) -> dict[str, int]:
@@ -419,6 +421,76 @@ def test_near_duplicates_across_parts_are_counted_with_examples() -> None:
     assert leakage.near_eval > 0
     assert leakage.examples[0].similarity >= leakage.threshold
     assert any("nearly repeated" in each for each in curation.report.warnings)
+
+
+def paraphrased(count: int = 100) -> list[Record]:
+    """Everybody asks one of ten things in words of their own, which name the thing by its number."""
+    texts = (f"{chr(97 + n % 26) * 9} {n} thing:{n % 10}" for n in range(count))
+    return [record(text, answer("Oh."), id_=f"n{n}") for n, text in enumerate(texts)]
+
+
+def by_thing(texts: Sequence[str]) -> list[list[float]]:
+    """An embedding model that hears what is meant: the same thing is the same direction."""
+    return [[3.0 * (int(text[-1]) == axis) for axis in range(10)] for text in texts]
+
+
+THINGS = Embedder("things", by_thing)
+
+
+def test_what_is_said_in_other_words_is_found_by_embeddings_and_left_in_by_default() -> None:
+    curation = made(paraphrased(), embedder=THINGS)
+    leakage = curation.report.leakage
+    asked = {thing_of(each) for each in curation.eval}
+    again = [each for each in curation.train if thing_of(each) in asked]
+    assert (leakage.near["train"], leakage.near_eval) == (0, 0), "no words in common"
+    assert leakage.embeddings is not None
+    assert leakage.embeddings.near["train"] == len(again) > 0
+    assert leakage.embeddings.near_eval == len(curation.eval)
+    assert (leakage.embeddings.model, leakage.embeddings.threshold) == ("things", 0.95)
+    assert {each.similarity for each in leakage.embeddings.examples} == {1.0}
+    assert (leakage.policy, leakage.dropped) == ("report", 0)
+    assert any("nearly repeated" in each for each in curation.report.warnings)
+    assert balanced(curation)
+
+
+def thing_of(each: Record) -> str:
+    text: str = each.request["messages"][-1]["content"]
+    return text[-1]
+
+
+def test_near_repeats_can_be_left_out_of_everything_but_the_holdout() -> None:
+    before = made(paraphrased(), embedder=THINGS, eval_size=5)
+    after = made(paraphrased(), embedder=THINGS, eval_size=5, near_duplicates="drop")
+    asked = {thing_of(each) for each in after.eval}
+    assert after.eval == before.eval
+    for name in ("train", "val", "icl"):
+        kept: tuple[Record, ...] = getattr(after, name)
+        assert not asked & {thing_of(each) for each in kept}
+    assert set(after.train) == {each for each in before.train if thing_of(each) not in asked}
+    assert after.icl
+    gone = len(before.train) + len(before.val) - len(after.train) - len(after.val)
+    assert dropped(after)["near_evaluation"] == after.report.leakage.dropped == gone > 0
+    assert balanced(after)
+    assert not any("nearly repeated" in each for each in after.report.warnings)
+
+
+def test_without_an_embedding_model_those_of_equal_words_are_left_out() -> None:
+    log = [tracking(number) for number in range(60)]
+    long = "the parcel {} that I ordered on monday for my sister has not arrived at her new house yet"
+    log += [record(long.format(n), answer("Oh."), id_=f"n{n}") for n in range(60)]
+    before = made(log, eval_size=40)
+    after = made(log, eval_size=40, near_duplicates="drop")
+    assert before.report.leakage.near["train"] > 0
+    assert after.report.leakage.embeddings is None
+    assert after.report.leakage.dropped >= before.report.leakage.near["train"]
+    assert not any("my sister" in str(each.request) for each in after.train)
+
+
+def test_where_all_repeat_the_evaluation_there_is_nothing_to_learn_from() -> None:
+    long = "the parcel {} that I ordered on monday for my sister has not arrived at her new house yet"
+    log = [record(long.format(n), answer("Oh."), id_=f"n{n}") for n in range(100)]
+    with pytest.raises(NothingButRepeats, match=r"all \d+ records outside the holdout .* use report"):
+        made(log, near_duplicates="drop")
 
 
 def test_the_report_survives_json() -> None:

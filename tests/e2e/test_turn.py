@@ -53,6 +53,8 @@ def test_the_run_completes_with_three_evaluations_and_an_adapter(first: Job) -> 
             assert detail["n"] == 20 or name not in MAIN_SCORES
             assert interval["low"] <= detail["value"] <= interval["high"]
         assert measured["latency_ms"]["mean"] > 0
+        first_token = measured["latency_ms"]["first_token"]  # Answers are streamed.
+        assert 0 < first_token["p50"] <= measured["latency_ms"]["p50"]
         assert measured["progress"] == 100
     training = first["nims"][0]["customizations"][0]
     assert "@cust-" in training["customized_model"]

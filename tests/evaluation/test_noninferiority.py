@@ -95,7 +95,7 @@ def test_systems_that_never_disagree_still_need_the_records_that_could_have_show
         ({"margin": 3.0, "discordance": 0.1}, "margin 3 is not a share"),
         ({"discordance": 1.5}, "discordance 1.5 is not"),
         ({"discordance": 0.01, "difference": 0.02}, "discordance 0.01 is not"),
-        ({"discordance": 0.1, "design_effect": 0.5}, "design effect 0.5 is not 1 or more"),
+        ({"discordance": 0.1, "design_effect": 0.0}, "design effect 0 is not above 0"),
         ({"discordance": 0.1, "difference": -0.03}, "is not above −margin"),
         ({"discordance": 0.1, "wanted": 1.0}, "power 1 is not"),
         ({"discordance": float("nan")}, "discordance nan is not"),

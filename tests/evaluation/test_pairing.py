@@ -136,3 +136,20 @@ def test_from_samples_to_a_verdict() -> None:
     )
     (verdict,) = verdicts(compare(rows, systems))
     assert str(verdict) == "no: loses on tool search (19 points on 600 records)"
+
+
+def test_records_are_told_apart_by_the_language_of_their_users_where_that_is_sure() -> None:
+    def asked(name: str, text: str) -> dict[str, Any]:
+        made = entry(name, 1.0)
+        system = {"role": "system", "content": "You answer in English, whatever customers write in."}
+        made["item"]["request"]["messages"] = [system, {"role": "user", "content": text}]
+        return made
+
+    german = [asked(f"g{k}", f"Wo ist meine Bestellung {k}, und wann kommt sie an?") for k in range(25)]
+    english = [asked(f"e{k}", f"Where is my order {k}, and when will it arrive?") for k in range(30)]
+    french = [asked(f"f{k}", f"Où est ma commande {k}, et quand arrive-t-elle ?") for k in range(19)]
+    rows, systems = pair(
+        [Evaluated("tuned", "candidate", [*german, *english, *french])], metric=METRIC, score=SCORE
+    )
+    slices = {each.label: each for each in compare(rows, systems).slices if each.axis == "language"}
+    assert {label: each.records for label, each in slices.items()} == {"en": 30, "de": 25, "unknown": 19}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from evaluation.answers import call, row
 from flywheel.chat import ChatClient
 from flywheel.evaluation.examples import make_examples
 from flywheel.evaluation.metrics import build_metric
-from flywheel.evaluation.results import facts, record_of, results_document, task_result
+from flywheel.evaluation.results import facts, record_of, results_text, task_result
 from flywheel.evaluation.run import ModelSilent, evaluate
 from flywheel.evaluation.sample import Example, Scored
 from flywheel.evaluation.throttle import FIRST, Throttle
@@ -250,7 +251,12 @@ def test_the_throttle_grows_while_it_helps_and_halves_when_pushed_back() -> None
 
 def test_the_download_is_nvidias_document_in_the_order_of_the_data() -> None:
     scored, _ = asked(ScriptedChat(echo), examples(rows(5)))
-    document = results_document(record_of("custom-tool-calling", one) for one in reversed(scored))
+    records = sorted((record_of("custom-tool-calling", one) for one in scored), key=lambda r: r["index"])
+    other = record_of("other \ud800 task", scored[0]) | {"output_text": "half a pair: \udc00"}
+    document = json.loads(b"".join(results_text(json.dumps(each).encode() for each in [*records, other])))
+    assert list(document) == ["custom-tool-calling", "other \ud800 task"]
+    assert document["other \ud800 task"][0]["sample"]["output_text"] == "half a pair: \udc00"
+    assert json.loads(b"".join(results_text([]))) == {}
     entries = document["custom-tool-calling"]
     assert [entry["item"]["request"]["messages"][0]["content"] for entry in entries] == [
         f"number {n}" for n in range(5)

@@ -54,3 +54,10 @@ def test_a_score_that_no_sample_has_says_so_by_its_count() -> None:
 def test_percentiles_are_numpys(share: float) -> None:
     values = [3.0, 1.0, 4.0, 1.5, 9.0, 2.6]
     assert percentile(values, share) == pytest.approx(np.percentile(values, share * 100))
+
+
+def test_the_interval_of_shares_is_one_of_shares() -> None:
+    few = summary([0.0] * 30 + [0.2])["stats"]["confidence_interval"]
+    assert (few["low"], few["method"]) == (0.0, "normal")
+    assert summary([1.0] * 30 + [0.9])["stats"]["confidence_interval"]["high"] == 1.0
+    assert summary([1.0, 10.0])["stats"]["confidence_interval"]["low"] < 0.0  # Of another scale.

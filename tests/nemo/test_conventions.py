@@ -1,3 +1,5 @@
+"""Ids, times, names, filters and pages as NeMo writes them."""
+
 import re
 from datetime import datetime
 

@@ -9,8 +9,7 @@ from flywheel.nemo.datastore import DatastoreClient, hub_endpoint
 from flywheel.nemo.entity_store import EntityStoreClient
 from flywheel.services.datastore.router import router
 from flywheel.services.datastore.service import DatastoreService
-from flywheel.web import nemo_app
-from serving_apps import serve_app
+from serving_apps import nemo_app, serve_app
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +81,17 @@ def test_the_data_store_has_namespaces_of_its_own(url: str) -> None:
     assert not client.namespace_exists("store")
     client.close()
     assert hub_endpoint("http://h:1/") == "http://h:1/v1/hf"
+
+
+def test_a_window_of_a_list_is_where_no_page_of_it_begins(entities: EntityStoreClient) -> None:
+    for number in range(7):
+        entities.create_model(
+            {"namespace": "window", "name": f"m-{number}", "peft": {"finetuning_type": "lora"}}
+        )
+    query = {"filter[namespace]": "window"}
+    newest = [f"m-{number}" for number in reversed(range(7))]
+    for start in range(9):
+        for count in range(9):
+            part = entities.models_between(start, count, query)
+            assert ([model.name for model in part.data], part.total) == (newest[start : start + count], 7)
+    assert entities.datasets_between(0, 5, query).total == 0

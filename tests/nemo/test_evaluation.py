@@ -9,14 +9,9 @@ import httpx
 import pytest
 
 from flywheel.nemo.calls import ServiceCallFailed
-from flywheel.nemo.evaluation import (
-    EvaluationClient,
-    EvaluationJob,
-    EvaluationResult,
-    generic_job,
-    run_scores,
-    tool_calling_job,
-)
+from flywheel.nemo.evaluation import EvaluationClient, EvaluationJob, EvaluationResult
+from flywheel.nemo.evaluation_jobs import generic_job, tool_calling_job
+from flywheel.nemo.evaluation_scores import run_scores
 
 URL = "hf://datasets/ns/flywheel-eval-w-1/eval_data.jsonl"
 

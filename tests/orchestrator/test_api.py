@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 
 from flywheel.config import LlmJudgeConfig
 from flywheel.nemo.fake import FakeNemo
-from flywheel.orchestrator.router import router
+from flywheel.orchestrator.routers import routers
 from flywheel.web import make_app
 from run_world import nim, settings
 
@@ -24,7 +24,7 @@ class Api:
     def __init__(self, here) -> None:
         self.here = here
         self.woken: list[str] = []
-        app = make_app("test", "problem", [router(here.context, self.woken.append)])
+        app = make_app("test", "problem", routers(here.context, self.woken.append))
         self.http = TestClient(app, raise_server_exceptions=False)
 
     def post(self, expect: int = 200, headers=None, **body):

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -24,6 +25,7 @@ from flywheel.errors import ConfigError
 from flywheel.nemo.fake import NEMO_URL, PROXY_URL, FakeNemo
 from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.jobs import Jobs
+from flywheel.orchestrator.scheduling.service import Schedules
 from flywheel.orchestrator.tasks import BrokerAway, CeleryWaker
 from run_world import make_records, nim, settings
 from servers import testbed as start_server
@@ -96,6 +98,7 @@ class Here:
 
     def __exit__(self, *_: object) -> None:
         self.waker.close()
+        self.context.schedules.close()
         self.context.runs.close()
         self.context.logs.close()
         self.context.services.close()
@@ -296,3 +299,40 @@ def test_a_delayed_message_that_was_overtaken_ends(place):
         api.waker._turn(run_id, api.context, delayed=False)
         assert len(trail(here)) > calls
         assert threading.active_count() < 40
+
+
+def test_two_beats_start_one_run_of_a_schedule_that_is_due(place, processes):
+    there = place(FakeNemo(polls=1))
+    patient = there.settings["runs"] | {"request_timeout": 20}
+    there = replace(there, settings=there.settings | {"schedules": {"interval": 0.2}, "runs": patient})
+    with Here(there) as here:
+        for name in ("beat-1", "beat-2"):
+            processes.start("beat", name, there)
+        processes.start("worker", "worker", there)
+        schedules = Schedules(here.context, here.waker.wake)
+        body = {**BODY, "triggers": [{"type": "records", "every": 80}], "debounce": 0}
+        schedule = schedules.create(body)
+
+        def run_id() -> str | None:
+            return here.context.schedules.load(schedule.id).last_run
+
+        until(lambda: run_id() is not None)
+        here.ended([run_id()])
+        until(lambda: "beat started" in there.file("beat-1.log").read_text())
+        until(lambda: "beat started" in there.file("beat-2.log").read_text())
+        threading.Event().wait(1.5)  # Several looks of both, with nothing new.
+        (run,) = here.context.runs.list().runs
+        assert run.trigger is not None
+        assert run.trigger.schedule_id == schedule.id
+        history = here.context.schedules.history(schedule.id).decisions
+        started = [each for each in history if each.decision == "started"]
+        assert len(started) == 1, "beside it only looks that the run itself held"
+        assert {each.decision for each in history} <= {"started", "held"}
+
+
+def test_what_the_client_of_redis_raises_by_itself_is_told_as_away():
+    """As it does where Redis goes after kombu has connected."""
+    waker = CeleryWaker(CeleryWakeups(type="celery", broker_url="redis://127.0.0.1:1/0"))
+    with pytest.raises(BrokerAway, match="refused"), waker._translated():
+        raise redis.exceptions.ConnectionError("refused")
+    waker.close()

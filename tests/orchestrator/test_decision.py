@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flywheel.config import Pricing, TeacherConfig
-from flywheel.nemo.evaluation import decisive_score
+from flywheel.nemo.evaluation_scores import decisive_score
 from flywheel.nemo.fake import FakeNemo
 from flywheel.orchestrator.decision import best
 from flywheel.orchestrator.wire import detail

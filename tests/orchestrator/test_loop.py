@@ -9,6 +9,8 @@ from collections.abc import Callable
 from flywheel.nemo.fake import FakeNemo
 from flywheel.orchestrator.jobs import Jobs
 from flywheel.orchestrator.loop import Loop
+from flywheel.orchestrator.scheduling.service import Schedules
+from run_world import settings
 
 BODY = {"workload_id": "tool_router", "client_id": "support-app"}
 FAST = {"poll_s": 0.01, "poll_max_s": 0.02}
@@ -19,6 +21,13 @@ def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)
+
+
+def cpu_seconds_of(wait: float) -> float:
+    """CPU seconds that this process spends while the caller waits `wait` seconds."""
+    before = time.process_time()
+    threading.Event().wait(wait)
+    return time.process_time() - before
 
 
 def test_a_posted_run_starts_at_once_and_ends(world):
@@ -67,14 +76,15 @@ def test_a_cancelled_run_does_not_wait_for_its_next_look(world):
 
 def test_an_idle_loop_does_nothing(world):
     here = world(**FAST)
+    others = set(threading.enumerate())
     loop = Loop(here.context, workers=2)
     loop.start()
     until(lambda: loop.idle)
-    before = time.process_time()
-    threading.Event().wait(0.3)
-    assert time.process_time() - before < 0.05
+    assert (
+        min(cpu_seconds_of(0.3) for _ in range(3)) < 0.05
+    )  # The least of three: others of the process may stir.
     loop.stop()
-    assert not [t for t in threading.enumerate() if t.name.startswith("loop-")]
+    assert not [t for t in threading.enumerate() if t not in others and t.name.startswith("loop-")]
 
 
 def test_trouble_with_the_store_does_not_end_the_loop(world):
@@ -100,3 +110,22 @@ def test_trouble_with_the_store_does_not_end_the_loop(world):
     run = Jobs(here.context, loop.wake).start(BODY)
     until(lambda: here.run(run.id).status == "completed")
     loop.stop()
+
+
+def test_a_schedule_that_is_due_starts_a_run_which_ends_and_starts_no_other(world):
+    using = settings()
+    often = using.model_copy(update={"schedules": using.schedules.model_copy(update={"interval": 0.02})})
+    here = world(FakeNemo(polls=1), often, **FAST)
+    loop = Loop(here.context, workers=2)
+    loop.start()
+    schedules = Schedules(here.context, loop.wake)
+    body = {**BODY, "triggers": [{"type": "records", "every": 80}], "debounce": 0}
+    schedule = schedules.create(body)
+    until(lambda: here.context.schedules.load(schedule.id).last_run is not None)
+    run_id = here.context.schedules.load(schedule.id).last_run
+    until(lambda: here.run(run_id).status == "completed")
+    threading.Event().wait(0.2)
+    loop.stop()
+    (run,) = here.context.runs.list().runs
+    assert run.trigger is not None
+    assert run.trigger.reason == "every 80 records: 80 new records and no data set yet"

@@ -1,71 +1,23 @@
 """The page in a real browser: shown in both themes and at both widths, and asking nobody for anything.
 
-All that the browser asks goes to a proxy of the test, which answers nothing, so nothing leaves this machine.
+All that the browser asks goes to a proxy, which answers nothing, so nothing leaves this machine.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
-import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from browser import CHROMIUM, FLAGS, Proxy, needs_chromium
 from flywheel.reports import run_report
 from reports.documents import run_document
 from reports.test_reports import HOSTILE, everywhere
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OFF = (
-    "background-networking",
-    "component-update",
-    "default-apps",
-    "dev-shm-usage",
-    "domain-reliability",
-    "extensions",
-    "gpu",
-    "sync",
-)
-ITS_OWN = re.compile(r"[/ .](clients2\.google|accounts\.google|update\.googleapis)\.com")
-"""Services of the browser itself, which no flag of it turns off."""
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-
-
-class Proxy:
-    """Stands between the browser and everything else; notes what is asked of it and answers nothing."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            with connection:
-                connection.settimeout(2)
-                try:
-                    line = connection.recv(4096).decode("latin-1").partition("\r\n")[0]
-                except OSError:
-                    continue  # A connection on stock, over which nothing was asked.
-                if not ITS_OWN.search(line):
-                    self.asked.append(line)
-
-    def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join()
+pytestmark = needs_chromium
 
 
 @pytest.fixture
@@ -82,10 +34,7 @@ def shoot(page: Path, proxy: Proxy, *, width: int, dark: bool) -> tuple[Image.Im
         [
             CHROMIUM or "",
             "--headless=new",
-            "--no-sandbox",
-            *(f"--disable-{each}" for each in OFF),
-            "--no-first-run",
-            "--hide-scrollbars",
+            *FLAGS,
             "--enable-logging=stderr",
             f"--user-data-dir={page.parent / 'profile'}",
             f"--proxy-server=127.0.0.1:{proxy.port}",

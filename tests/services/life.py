@@ -31,7 +31,7 @@ def main(data: Path, control: Path) -> None:
     from flywheel.services.datastore.service import DatastoreService
     from flywheel.services.deployments.engines import Engine, Wanted, local
     from flywheel.services.deployments.keeper import Patience
-    from flywheel.web import make_app, nemo_app
+    from flywheel.web import make_app
 
     def engine(wanted: Wanted) -> LaunchSpec:
         spec = local(wanted)
@@ -62,7 +62,11 @@ def main(data: Path, control: Path) -> None:
         sync_interval_s=0.2,
     )
     apps = [
-        nemo_app("nemo", datastore_router(store), customizer.router(training), deployments.router(serving)),
+        make_app(
+            "nemo",
+            "nemo",
+            [datastore_router(store), customizer.router(training), deployments.router(serving)],
+        ),
         make_app("proxy", "openai", [deployments.proxy_router(serving)]),
     ]
     for app, listener in zip(apps, sockets, strict=True):

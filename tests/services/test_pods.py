@@ -17,7 +17,7 @@ import pytest
 import uvicorn
 from kubernetes import client
 
-from flywheel.app import Addresses, create_app
+from flywheel.app import create_app
 from flywheel.config import Settings, parse
 from flywheel.hub import DEMO_STUDENT, Hub, resolve_model
 from flywheel.nemo.customization import CustomizationClient
@@ -25,6 +25,7 @@ from flywheel.nemo.datastore import hub_endpoint
 from flywheel.nemo.deployment import DeploymentClient
 from flywheel.nemo.entity_store import EntityStoreClient
 from flywheel.nemo.inference import InferenceClient
+from flywheel.opening import Addresses
 from flywheel.runtime.kubernetes.cluster import Cluster as Door
 from flywheel.runtime.kubernetes.cluster import connect
 from servers import Cluster

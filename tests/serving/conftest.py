@@ -1,3 +1,5 @@
+"""A tiny model, adapters of it, and a server of both."""
+
 from __future__ import annotations
 
 import warnings

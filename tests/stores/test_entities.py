@@ -1,3 +1,5 @@
+"""Named documents of the services: unique, found again, changed whole or not at all, by several processes."""
+
 import subprocess
 import sys
 import threading

@@ -1,3 +1,5 @@
+"""Files by their content: kept once, whole or not at all, and no name becomes a path."""
+
 import hashlib
 import os
 import signal

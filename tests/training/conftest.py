@@ -1,3 +1,5 @@
+"""A tiny model, rows to train on, and specifications of trainings."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -15,7 +15,25 @@ from typing import Annotated
 import typer
 
 from flywheel import __version__
-from flywheel.cli import demo, doctor, evaluate, records, runs, serve, worker
+from flywheel.cli import (
+    datasets,
+    demo,
+    doctor,
+    evaluate,
+    evaluations,
+    exports,
+    gate,
+    health,
+    models,
+    push,
+    records,
+    runs,
+    schedules,
+    serve,
+    settings,
+    worker,
+    workloads,
+)
 from flywheel.cli.console import complain
 from flywheel.errors import FlywheelError
 
@@ -34,7 +52,19 @@ app.command("worker")(worker.worker)
 app.command("beat")(worker.beat)
 app.add_typer(records.app, name="records")
 app.add_typer(runs.app, name="runs")
+app.add_typer(workloads.app, name="workloads")
+app.add_typer(models.app, name="models")
+app.add_typer(datasets.app, name="datasets")
+app.add_typer(evaluations.app, name="evaluations")
+app.add_typer(settings.app, name="config")
+app.command("health")(health.health)
+runs.app.command("export")(exports.export_run)
+runs.app.command("send")(exports.send_run)
+app.add_typer(schedules.app, name="schedules")
+datasets.app.command("export")(exports.export_dataset)
+app.add_typer(push.app, name="push")
 app.command("evaluate")(evaluate.evaluate)
+app.command("gate")(gate.gate)
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,4 +1,4 @@
-"""How the commands reach a running server: where it is, and what goes wrong on the way."""
+"""How the commands reach a running server, and the options that they share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 
-from flywheel.errors import FlywheelError, Unavailable
-
-ADDRESS_FILE = "serve.json"
-DEFAULT_URL = "http://127.0.0.1:8000"
+from flywheel.client import Client
+from flywheel.client.finding import DEFAULT_URL
+from flywheel.errors import NotFound, UserError
 
 Url = Annotated[
     str | None,
@@ -26,75 +24,56 @@ Url = Annotated[
 DataDir = Annotated[
     Path, typer.Option("--data", envvar="FLYWHEEL_DATA", help="Folder of everything that is kept.")
 ]
+RunId = Annotated[
+    str | None, typer.Argument(help="The run; its last characters are enough. Left out: the newest.")
+]
+Overrides = Annotated[
+    str | None,
+    typer.Option(
+        "--set",
+        help='Overrides as JSON: {"training_config": {"epochs": 3}}. Blocks as in the configuration.',
+    ),
+]
+HERE = Path(".flywheel")
+Folder = Annotated[Path, typer.Option("--to", help="Folder to write to.")]
+OneFile = Annotated[
+    str | None, typer.Option("--file", help="Only this file of it.", show_default="all of them")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-class NoServer(Unavailable):
-    """Nothing answers at `url`."""
-
-    def __init__(self, url: str, reason: str) -> None:
-        self.url = url
-        super().__init__(f"no Flywheel server answers at {url} ({reason}); start one with: flywheel serve")
+def connect(url: str | None, data: Path) -> Client:
+    """The server at `url`, else the one that recorded its address in `data`, else at the default address."""
+    return Client(url, data=data)
 
 
-class Refused(FlywheelError):
-    """The server answered with an error; its own words are the message."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.answered = answer.status_code
-        super().__init__(_detail(answer))
-
-
-class Api:
-    """The public API of a running server. Every call is bounded in time."""
-
-    def __init__(
-        self, url: str, *, transport: httpx.BaseTransport | None = None, timeout: float = 30.0
-    ) -> None:
-        self.url = url
-        self._http = httpx.Client(base_url=url, timeout=timeout, transport=transport)
-
-    @classmethod
-    def find(cls, url: str | None, data: Path) -> Api:
-        """The server at `url`, else the one that recorded its address in `data`, else the default address."""
-        return cls((url or recorded_address(data) or DEFAULT_URL).rstrip("/"))
-
-    def get(self, path: str, **params: Any) -> Any:
-        return self._ask("GET", path, params={k: v for k, v in params.items() if v is not None})
-
-    def post(self, path: str, body: Any = None, *, headers: dict[str, str] | None = None) -> Any:
-        return self._ask("POST", path, json=body, headers=headers)
-
-    def delete(self, path: str) -> Any:
-        return self._ask("DELETE", path)
-
-    def _ask(self, method: str, path: str, **rest: Any) -> Any:
-        try:
-            answer = self._http.request(method, path, **rest)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise NoServer(self.url, str(error) or type(error).__name__) from error
-        if answer.is_error:
-            raise Refused(answer)
-        return answer.json() if answer.content else None
-
-
-def recorded_address(data: Path) -> str | None:
-    """The API's address as `flywheel serve` recorded it in `data`; None where no server has."""
-    try:
-        recorded = json.loads((data / ADDRESS_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    address = recorded.get("api")
-    return address if isinstance(address, str) else None
-
-
-def _detail(answer: httpx.Response) -> str:
-    try:
-        detail = answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        return (
-            f"{answer.request.method} {answer.request.url} answered {answer.status_code}: {answer.text[:300]}"
+def find(client: Client, run: str | None) -> str:
+    """The full id of the run that ends in `run`; the newest for None."""
+    if run is not None and len(run) == 24:
+        return run
+    listed = client.runs.list(limit=1 if run is None else 1000)
+    found = [each.id for each in listed if run is None or each.id.endswith(run)]
+    if not found:
+        raise NotFound(
+            "there is no run yet; start one with: flywheel runs start"
+            if run is None
+            else f"no run ends in {run!r}"
         )
-    if isinstance(detail, list):
-        return "\n".join(f"{'.'.join(str(p) for p in e['loc'] if p != 'body')}: {e['msg']}" for e in detail)
-    return str(detail)
+    if len(found) > 1:
+        raise UserError(f"{len(found)} runs end in {run!r}: {', '.join(found[:5])}; give more characters")
+    return found[0]
+
+
+def overrides_of(text: str | None) -> dict[str, Any]:
+    """What --set says, block by block. Raises UserError."""
+    if text is None:
+        return {}
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"--set: this is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(
+            f'--set: give a JSON object of blocks such as {{"training_config": {{"epochs": 3}}}}, not {text}'
+        )
+    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
@@ -24,6 +25,8 @@ Html = Annotated[
 _PLAIN_WIDTH = 160
 """Columns where the output is no terminal: files are read in wide windows."""
 
+_CELL_WIDTH = 60
+
 out = Console(highlight=False, width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
 err = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _PLAIN_WIDTH)
 
@@ -35,7 +38,23 @@ def complain(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """`value` as JSON on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    typer.echo(as_json(value, indent=2))
+
+
+def print_paths(paths: Sequence[Path], *, as_json: bool) -> None:
+    """Files that were written, a line each."""
+    if as_json:
+        print_json([str(path) for path in paths])
+    else:
+        out.print("\n".join(map(str, paths)), markup=False, soft_wrap=True)
+
+
+def as_json(value: Any, *, indent: int) -> str:
+    """JSON with letters as they are; in ASCII where a model emitted half a surrogate pair, which is none."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    if text.isascii() or not any("\ud800" <= sign <= "\udfff" for sign in text):
+        return text
+    return json.dumps(value, indent=indent, default=str)
 
 
 def write_json(option: str, path: Path | None, value: Any) -> None:
@@ -45,7 +64,12 @@ def write_json(option: str, path: Path | None, value: Any) -> None:
     if str(path) == "-":
         print_json(value)
     else:
-        write_text(option, path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        write_text(option, path, as_json(value, indent=1) + "\n")
+
+
+def beside(json_file: Path | None) -> Console:
+    """Where tables go: to stdout, unless JSON goes there for another program to read."""
+    return err if json_file is not None and str(json_file) == "-" else out
 
 
 def write_text(option: str, path: Path, text: str) -> None:
@@ -86,6 +110,24 @@ def printable(text: str) -> str:
     )
 
 
+def short(text: str) -> str:
+    """The text in one line, cut where it is longer than a column of a table may be."""
+    line = " ".join(text.split())
+    return line if len(line) <= _CELL_WIDTH else f"{line[: _CELL_WIDTH - 1]}…"
+
+
+def amount(size_bytes: int | None) -> str:
+    """1.5 MB for 1,500,000 bytes; nothing where it is not known."""
+    if size_bytes is None:
+        return ""
+    size = float(size_bytes)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
 def duration(seconds: float | None) -> str:
     """1:05 for 65 seconds; a dash where it is not known."""
     if seconds is None:
@@ -93,6 +135,11 @@ def duration(seconds: float | None) -> str:
     whole = round(seconds)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def moment(when: datetime | None) -> str:
+    """2026-01-31 12:00:05, in UTC; nothing where it is not known."""
+    return "" if when is None else when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def percent(share: float | None) -> str:

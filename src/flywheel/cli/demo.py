@@ -18,11 +18,11 @@ import typer
 from flywheel import log
 from flywheel.app import ROLES, Flywheel
 from flywheel.cli import report
-from flywheel.cli.client import Api
 from flywheel.cli.console import duration, err, out
 from flywheel.cli.importing import import_files
 from flywheel.cli.runs import follow_run
 from flywheel.cli.serve import listen, lock, run
+from flywheel.client import Client
 from flywheel.config import Settings, load_settings
 from flywheel.errors import UserError
 from flywheel.synthesis import support
@@ -76,20 +76,17 @@ async def _demo(
 def _turn(flywheel: Flywheel, data: Path, seed: int, stop: asyncio.Event) -> list[dict[str, Any]]:
     """What a user does: import, start, watch, read. Ends early, with the runs so far, once `stop` is set."""
     began = time.monotonic()
-    api = Api(flywheel.addresses.api)
+    client = Client(flywheel.addresses.api)
     traffic = data / "teacher.jsonl"
     with traffic.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in support.generate(seed))
     assert flywheel.records is not None  # noqa: S101 - the demo has every role
     imported = import_files([traffic], flywheel.records)
     out.print(f"\n{traffic}: {imported.new} records imported, {imported.duplicates} were there", markup=False)
-    started = [
-        api.post("/api/jobs", {"workload_id": workload_id, "client_id": support.CLIENT})["id"]
-        for workload_id in support.WORKLOADS
-    ]
+    started = [client.runs.start(workload_id, support.CLIENT) for workload_id in support.WORKLOADS]
     jobs: list[dict[str, Any]] = []
-    for run_id in started:
-        job = follow_run(api, run_id, stop=stop.is_set)
+    for each in started:
+        job = follow_run(client, each.id, stop=stop.is_set).document
         jobs.append(job)
         out.print()
         for part in report.ended(job):

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 
-from flywheel.cli.console import Html, load_reports, out, percent, table, write_json, write_text
+from flywheel.cli.console import Html, beside, load_reports, percent, table, write_json, write_text
+from flywheel.cli.cutoffs import Cutoff, Measured
 from flywheel.errors import UserError
 from flywheel.evaluation.calls import BadReference
 from flywheel.evaluation.cases import Agreement, judge
@@ -48,7 +50,11 @@ def evaluate(
         typer.Option(help='schema: 5.0 is 5; strict: not where an integer is due; lenient: "5" is 5 too.'),
     ] = "schema",
     cutoff: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE: exit code 1 where that score is lower. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE: exit code 1 where that score is lower; NAME.low=VALUE: or the low end of its "
+            "interval. Repeatable."
+        ),
     ] = None,
     labels: Annotated[
         Path | None,
@@ -70,7 +76,7 @@ def evaluate(
         return
     if answers is None or references is None:
         raise UserError("give ANSWERS and REFERENCES, or --cases FILE")
-    wanted = [_cutoff(text) for text in cutoff or ()]
+    wanted = [Cutoff.read(text) for text in cutoff or ()]
     reports = load_reports() if html else None
     rows = [reference_of(record, number) for number, record in enumerate(read_lines(references), 1)]
     report = evaluate_answers(rows, list(read_lines(answers)), rules)
@@ -80,11 +86,12 @@ def evaluate(
     write_json("--json", json_file, document)
     if reports and html:
         write_text("--html", html, reports.evaluation_report(document, answers.name, references.name))
-    _show(report, document)
+    _show(report, document, beside(json_file))
+    scores = {name: _measured(score) for name, score in document["scores"].items()}
     missed = [
-        f"{name} is {document['scores'][_known(name, document)]['value']:.4f}, below {least:g}"
-        for name, least in wanted
-        if document["scores"][_known(name, document)]["value"] < least
+        f"{each.name} is {_number(each.seen(scores))}, below {each.least:g}"
+        for each in wanted
+        if not each.met(each.seen(scores))
     ]
     if missed:
         raise UserError("cutoff missed: " + "; ".join(missed))
@@ -128,44 +135,39 @@ def _cases(path: Path, rules: Rules, json_file: Path | None) -> None:
     ]
     total = document["judged"]
     share = percent(document["agree"] / total) if total else "–"
-    out.print(table(["kind", "judged", "agree", "share"], [*rows, ("all", total, document["agree"], share)]))
+    last = ("all", total, document["agree"], share)
+    beside(json_file).print(table(["kind", "judged", "agree", "share"], [*rows, last]))
 
 
-def _cutoff(text: str) -> tuple[str, float]:
-    name, equals, value = text.partition("=")
-    try:
-        return name, float(value)
-    except ValueError:
-        hint = f"{value!r} is no number" if equals else "it has no ="
-        raise UserError(f"--cutoff {text!r}: {hint}; write function_name=0.9") from None
+def _measured(score: Mapping[str, Any]) -> Measured:
+    interval = score["stats"].get("confidence_interval") or {}
+    return Measured(score["value"], interval.get("low"), interval.get("high"), score["stats"]["count"])
 
 
-def _known(name: str, document: Mapping[str, Any]) -> str:
-    if name not in document["scores"]:
-        raise UserError(f"--cutoff: there is no score {name!r}; there are {', '.join(document['scores'])}")
-    return name
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.4f}"
 
 
-def _show(report: Report, document: Mapping[str, Any]) -> None:
+def _show(report: Report, document: Mapping[str, Any], to: Console) -> None:
     rows = []
     for name, score in document["scores"].items():
         stats = score["stats"]
         interval = stats.get("confidence_interval")
         span = f"{interval['low'] * 100:.1f} – {interval['high'] * 100:.1f} %" if interval else "–"
         rows.append((name, percent(score["value"] if stats["count"] else None), span, stats["count"]))
-    out.print(table(["score", "value", "95 % interval", "n"], rows))
+    to.print(table(["score", "value", "95 % interval", "n"], rows))
     if document["failures"]:
-        out.print(table(["wrong because", "answers"], document["failures"].items()))
+        to.print(table(["wrong because", "answers"], document["failures"].items()))
     if people := document.get("people"):
         rows = [
             (name, percent(found["accuracy"]), _kappa(found), found["n"])
             for name, found in people["scores"].items()
         ]
-        out.print(table(["agreement with people", "same", "kappa", "n"], rows))
+        to.print(table(["agreement with people", "same", "kappa", "n"], rows))
     if report.bad_references:
-        out.print(table(["reference left out because", "records"], report.bad_references.items()))
+        to.print(table(["reference left out because", "records"], report.bad_references.items()))
     if report.unused_answers:
-        out.print(f"{report.unused_answers} answers belong to no reference")
+        to.print(f"{report.unused_answers} answers belong to no reference")
 
 
 def _kappa(found: Mapping[str, Any]) -> str:

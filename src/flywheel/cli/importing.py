@@ -8,17 +8,32 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from flywheel.curation.envelope import Tags
 from flywheel.curation.reading import Rejected, Unread, read, sources
 from flywheel.errors import UserError
 from flywheel.models import Record, Workload
-from flywheel.stores.logs import LogStore
 
 STDIN = Path("-")
 EXAMPLES = 5
 """Rejected lines that are remembered for each source and reason; all are counted."""
+
+
+class Taken(Protocol):
+    """How many of some records are new, and how many were there already."""
+
+    @property
+    def new(self) -> int: ...
+
+    @property
+    def duplicates(self) -> int: ...
+
+
+class Takes(Protocol):
+    """A store of records, or what stands for one."""
+
+    def add(self, records: Iterable[Record], /) -> Taken: ...
 
 
 @dataclass
@@ -42,7 +57,7 @@ class Imported:
 
 def import_files(
     paths: Sequence[Path],
-    store: LogStore,
+    store: Takes,
     *,
     tags: Tags = Tags(),
     rejects: Path | None = None,

@@ -1,14 +1,15 @@
 """`flywheel records`: import, list, count, check, export, delete and prune the teacher's records.
 
 These commands open the store that the configuration names: the file in --data, or Elasticsearch. A server may
-work on the same store meanwhile. Exit code of an import: 0 when anything could be used, even if some lines
-could not; 1 when nothing could, or when a source could not be read.
+work on the same store meanwhile; with --url, import and export ask a server instead. Exit code of an import:
+0 when anything could be used, even if some lines could not; 1 when nothing could, or when a source could not
+be read.
 """
 
 from __future__ import annotations
 
 import gzip
-import heapq
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,26 +22,28 @@ import msgspec
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from flywheel.app import open_records
-from flywheel.cli.client import AsJson, DataDir
-from flywheel.cli.console import err, out, print_json, table
-from flywheel.cli.importing import EXAMPLES, Imported, import_files, total_bytes
+from flywheel.cli.client import AsJson, DataDir, connect
+from flywheel.cli.console import err, out, print_json, short, table
+from flywheel.cli.importing import EXAMPLES, Imported, Takes, import_files, total_bytes
+from flywheel.cli.sending import RemoteStore, fetched
 from flywheel.cli.serve import ConfigFile, settings_at
 from flywheel.config import DataSplitConfig, EmbeddedRecords, Settings
 from flywheel.curation import CurationReport, curate
 from flywheel.curation.canonical import last_words
-from flywheel.curation.envelope import NotARecord, Tags, timestamp
+from flywheel.curation.envelope import NotARecord, Tags, log_line, timestamp
 from flywheel.errors import UserError
-from flywheel.models import NO_METADATA, Record, Workload
+from flywheel.models import Record, Workload
+from flywheel.opening import open_records
+from flywheel.orchestrator.embedding import embedder_at
 from flywheel.stores.logs import DAY, LogStore
 from flywheel.stores.logs.embedded import FILE_NAME
+from flywheel.stores.logs.search import filters_of, search
 
 app = typer.Typer(
     no_args_is_help=True, help="The teacher's records: import, list, stats, check, export, delete, prune."
 )
 
 HERE = Path(".flywheel")
-_WIDTH = 60  # Characters of a text in a table.
 
 
 def _moment(text: str) -> float:
@@ -59,6 +62,14 @@ Until = Annotated[
     float | None, typer.Option(parser=_moment, metavar="TIME", help="Only before this time (ISO 8601, UTC).")
 ]
 
+ServerUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        help="Address of a server: its records, over its API.",
+        show_default="the store of the configuration",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
@@ -76,10 +87,10 @@ def import_records(
     rejects: Annotated[
         Path | None, typer.Option(help="Write the lines that are no records to this file, to be mended.")
     ] = None,
+    url: ServerUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Import log files: .jsonl, .json, packed with gzip or not. What is there already is not added again."""
-    store = open_records(settings_at(config), data)
     tags = Tags(workload_id=workload_id, client_id=client_id)
     bar = Progress(
         TextColumn("importing"),
@@ -90,7 +101,13 @@ def import_records(
         transient=True,
         disable=not err.is_terminal,
     )
-    with bar:
+    with ExitStack() as stack:
+        store: Takes = (
+            RemoteStore(stack.enter_context(connect(url, data)))
+            if url
+            else open_records(settings_at(config), data)
+        )
+        stack.enter_context(bar)
         task = bar.add_task("importing", total=total_bytes(sources))
         imported = import_files(
             sources, store, tags=tags, rejects=rejects, progress=lambda size: bar.advance(task, size)
@@ -116,13 +133,21 @@ def list_records(
 ) -> None:
     """List records, newest first."""
     found = list(
-        _query(_store(data, config), workload_id, client_id, since, until, newest_first=True, limit=limit)
+        search(
+            _store(data, config),
+            workload_id=workload_id,
+            client_id=client_id,
+            since=since,
+            until=until,
+            newest_first=True,
+            limit=limit,
+        )
     )
     if as_json:
-        print_json([_wire(record) for record in found])
+        print_json([msgspec.json.decode(log_line(record)) for record in found])
         return
     rows = [
-        (_time(r.timestamp), r.client_id, r.workload_id, r.name, *(_short(text) for text in last_words(r)))
+        (_time(r.timestamp), r.client_id, r.workload_id, r.name, *(short(text) for text in last_words(r)))
         for r in found
     ]
     out.print(table(["time (UTC)", "client", "workload", "name", "asked", "answered"], rows, right=9))
@@ -179,8 +204,15 @@ def check(
 ) -> None:
     """Curate a workload without a run: what would be learned, what would be left out, and why."""
     workload = Workload(client_id, workload_id)
-    split = DataSplitConfig(eval_size=eval_size, limit=None)
-    report = curate(_store(data, config).query(workload), workload=workload, split=split).report
+    settings = settings_at(config)
+    changes = {"eval_size": eval_size, "limit": None}
+    split = DataSplitConfig.model_validate(settings.data_split_config.model_dump() | changes)
+    records = _opened(settings, data).query(workload)
+    model = settings.icl_config.embedding
+    embedder = embedder_at(model, model.url, os.environ, remember=False) if model and model.url else None
+    report = curate(
+        records, workload=workload, split=split, conflicts=split.conflicts, embedder=embedder
+    ).report
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
@@ -198,11 +230,24 @@ def export(
     ] = None,
     data: DataDir = HERE,
     config: ConfigFile = None,
+    url: ServerUrl = None,
 ) -> None:
     """Write records as JSON lines, oldest first, in the form that import reads."""
-    found = _query(_store(data, config), workload_id, client_id, since, until, newest_first=False)
+    filters: dict[str, Any] = {
+        "workload_id": workload_id,
+        "client_id": client_id,
+        "since": since,
+        "until": until,
+    }
+
+    def fill(sink: BinaryIO) -> int:
+        if url:
+            with connect(url, data) as client:
+                return fetched(client, sink, **filters)
+        return _write(search(_store(data, config), newest_first=False, **filters), sink)
+
     if output is None:
-        count = _write(found, sys.stdout.buffer)
+        count = fill(sys.stdout.buffer)
     else:
         draft = output.with_name(f"{output.name}.part")  # A broken export never looks like a whole one.
         try:
@@ -210,11 +255,12 @@ def export(
                 raw = stack.enter_context(draft.open("wb"))
                 packed = output.suffix == ".gz"
                 sink = stack.enter_context(gzip.open(raw, "wb")) if packed else raw
-                count = _write(found, cast("BinaryIO", sink))
+                count = fill(cast("BinaryIO", sink))
             draft.replace(output)
         except OSError as error:
-            draft.unlink(missing_ok=True)
             raise UserError(f"--output {output}: cannot be written: {error.strerror or error}") from error
+        finally:
+            draft.unlink(missing_ok=True)
     err.print(f"{count:,} records written", markup=False)
 
 
@@ -241,7 +287,7 @@ def delete(
         )
     store = _store(data, config)
     rest = {"since": since, "until": until, "conversation_id": conversation_id}
-    _delete(store, [each | rest for each in _filters(store, workload_id, client_id)], yes, as_json)
+    _delete(store, [each | rest for each in filters_of(store, workload_id, client_id)], yes, as_json)
 
 
 @app.command()
@@ -290,58 +336,13 @@ def _opened(settings: Settings, data: Path) -> LogStore:
     return open_records(settings, data)
 
 
-def _filters(store: LogStore, workload_id: str | None, client_id: str | None) -> list[dict[str, Any]]:
-    """The filters of the store that stand for these names; a workload's name may be used by many clients."""
-    if workload_id is None:
-        return [{"client_id": client_id}]
-    return [
-        {"workload": each.workload}
-        for each in store.workloads()
-        if each.workload.workload_id == workload_id and client_id in (None, each.workload.client_id)
-    ]
-
-
-def _query(
-    store: LogStore,
-    workload_id: str | None,
-    client_id: str | None,
-    since: float | None,
-    until: float | None,
-    *,
-    newest_first: bool,
-    limit: int | None = None,
-) -> Iterator[Record]:
-    streams = [
-        store.query(**each, since=since, until=until, newest_first=newest_first, limit=limit)
-        for each in _filters(store, workload_id, client_id)
-    ]
-    merged = heapq.merge(*streams, key=lambda record: record.timestamp, reverse=newest_first)
-    for number, record in enumerate(merged):
-        if number == limit:
-            return
-        yield record
-
-
 def _write(records: Iterator[Record], sink: BinaryIO) -> int:
     count = 0
     for record in records:
-        sink.write(msgspec.json.encode(_wire(record)) + b"\n")
+        sink.write(log_line(record))
         count += 1
     sink.flush()
     return count
-
-
-def _wire(record: Record) -> dict[str, Any]:
-    """The record as it is logged."""
-    seconds = record.timestamp
-    wired = {
-        "timestamp": int(seconds) if seconds.is_integer() else seconds,
-        "workload_id": record.workload_id,
-        "client_id": record.client_id,
-        "request": record.request,
-        "response": record.response,
-    }
-    return wired | ({"metadata": record.metadata} if record.metadata_json != NO_METADATA else {})
 
 
 def _as_json(imported: Imported) -> dict[str, Any]:
@@ -400,6 +401,9 @@ def _show_report(report: CurationReport) -> None:
     out.print(
         f"nearly repeated from eval: {leaks}; exactly: {sum(report.leakage.exact.values())}", markup=False
     )
+    if (nearness := report.leakage.embeddings) is not None:
+        leaks = ", ".join(f"{name} {count}" for name, count in nearness.near.items())
+        out.print(f"the same by embeddings of {nearness.model}: {leaks}", markup=False)
     for warning in report.warnings:
         out.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
 
@@ -410,8 +414,3 @@ def _time(seconds: float) -> str:
 
 def _iso(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 1]}…"

@@ -2,68 +2,58 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.live import Live
 
-from flywheel.cli import report
-from flywheel.cli.client import Api, AsJson, DataDir, Url
+from flywheel.cli import looking, report
+from flywheel.cli.client import HERE, AsJson, DataDir, Overrides, RunId, Url, connect, find, overrides_of
 from flywheel.cli.console import (
     Html,
     duration,
     err,
     load_reports,
+    moment,
     out,
     print_json,
     table,
     write_json,
     write_text,
 )
-from flywheel.errors import NotFound, UserError
+from flywheel.client import Client, Run
+from flywheel.errors import UserError
 
 app = typer.Typer(
     no_args_is_help=True, help="Turns of the wheel: start, list, show, report, watch, cancel, delete."
 )
 
-HERE = Path(".flywheel")
-POLL_S = 0.5
 PLAIN_EVERY_S = 10.0
-RunId = Annotated[
-    str | None, typer.Argument(help="The run; its last characters are enough. Left out: the newest.")
-]
 
 
 @app.command()
 def start(
     workload_id: Annotated[str, typer.Option("--workload", "-w", help="Workload to learn.")],
     client_id: Annotated[str, typer.Option("--client", "-c", help="Client whose traffic it is.")],
-    overrides: Annotated[
-        str | None,
-        typer.Option(
-            "--set",
-            help='Overrides as JSON: {"training_config": {"epochs": 3}}. Blocks as in the configuration.',
-        ),
-    ] = None,
+    overrides: Overrides = None,
     follow: Annotated[bool, typer.Option("--watch", help="Stay and show the progress.")] = False,
     url: Url = None,
     data: DataDir = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Start a run."""
-    api = Api.find(url, data)
-    body = {"workload_id": workload_id, "client_id": client_id, **_overrides(overrides)}
-    made = api.post("/api/jobs", body)
-    if as_json and not follow:
-        print_json(made)
-    elif not follow:
-        out.print(f"Started run {made['id']}. Next: flywheel runs watch {made['id']}")
-    if follow:
-        finish(api, follow_run(api, made["id"]), as_json=as_json)
+    with connect(url, data) as client:
+        run = client.runs.start(workload_id, client_id, **overrides_of(overrides))
+        if follow:
+            finish(follow_run(client, run.id), as_json=as_json)
+        elif as_json:
+            print_json(run.document)
+        else:
+            out.print(f"Started run {run.id}. Next: flywheel runs watch {run.id}")
 
 
 @app.command("list")
@@ -77,21 +67,16 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
-    asked = {"workload_id": workload_id, "client_id": client_id, "status": status, "limit": limit}
-    jobs = Api.find(url, data).get("/api/jobs", **asked)["jobs"]
+    with connect(url, data) as client:
+        runs = list(
+            client.runs.list(workload_id=workload_id, client_id=client_id, status=status, limit=limit)
+        )
     if as_json:
-        print_json(jobs)
+        print_json([run.document for run in runs])
         return
     rows = [
-        (
-            job["id"],
-            job["client_id"],
-            job["workload_id"],
-            job["status"],
-            job["started_at"] or "",
-            (job["error"] or "")[:60],
-        )
-        for job in jobs
+        (run.id, run.client_id, run.workload_id, run.status, moment(run.started_at), (run.error or "")[:60])
+        for run in runs
     ]
     out.print(table(["run", "client", "workload", "status", "started (UTC)", "error"], rows, right=9))
 
@@ -99,8 +84,8 @@ def list_runs(
 @app.command()
 def show(run: RunId = None, url: Url = None, data: DataDir = HERE, as_json: AsJson = False) -> None:
     """Show a run: scores with intervals, what was dropped, artefacts."""
-    api = Api.find(url, data)
-    job = api.get(f"/api/jobs/{find(api, run)}")
+    with connect(url, data) as client:
+        job = client.runs.get(find(client, run)).document
     if as_json:
         print_json(job)
         return
@@ -122,8 +107,8 @@ def write_report(
     if html is None and json_file is None:
         raise UserError("say where the report goes: --html FILE, --json FILE, or both")
     reports = load_reports() if html else None
-    api = Api.find(url, data)
-    job = api.get(f"/api/jobs/{find(api, run)}")
+    with connect(url, data) as client:
+        job = client.runs.get(find(client, run)).document
     write_json("--json", json_file, job)
     if reports and html:
         write_text("--html", html, reports.run_report(job))
@@ -132,16 +117,20 @@ def write_report(
 @app.command()
 def watch(run: RunId = None, url: Url = None, data: DataDir = HERE, as_json: AsJson = False) -> None:
     """Follow a run to its end; exit code 1 if it does not complete."""
-    api = Api.find(url, data)
-    finish(api, follow_run(api, find(api, run)), as_json=as_json)
+    with connect(url, data) as client:
+        finish(follow_run(client, find(client, run)), as_json=as_json)
+
+
+for each in (looking.compare, looking.samples, looking.losses, looking.logs, looking.events):
+    app.command()(each)
 
 
 @app.command()
 def cancel(run: RunId = None, url: Url = None, data: DataDir = HERE, as_json: AsJson = False) -> None:
     """Cancel a run; what it started is stopped and released."""
-    api = Api.find(url, data)
-    answer = api.post(f"/api/jobs/{find(api, run)}/cancel")
-    print_json(answer) if as_json else out.print(answer["message"])
+    with connect(url, data) as client:
+        answer = client.runs.cancel(find(client, run))
+    print_json(answer.document) if as_json else out.print(answer.message, markup=False)
 
 
 @app.command()
@@ -152,42 +141,39 @@ def delete(
     as_json: AsJson = False,
 ) -> None:
     """Delete a finished run with its data sets and adapters."""
-    api = Api.find(url, data)
-    answer = api.delete(f"/api/jobs/{find(api, run)}")
-    print_json(answer) if as_json else out.print(answer["message"])
+    with connect(url, data) as client:
+        answer = client.runs.delete(find(client, run))
+    print_json(answer.document) if as_json else out.print(answer.message, markup=False)
 
 
-def find(api: Api, run: str | None) -> str:
-    """The full id of the run that ends in `run`; the newest for None."""
-    if run is not None and len(run) == 24:
-        return run
-    jobs = api.get("/api/jobs", limit=1 if run is None else 1000)["jobs"]
-    found = [job["id"] for job in jobs if run is None or job["id"].endswith(run)]
-    if not found:
-        raise NotFound(
-            "there is no run yet; start one with: flywheel runs start"
-            if run is None
-            else f"no run ends in {run!r}"
-        )
-    if len(found) > 1:
-        raise UserError(f"{len(found)} runs end in {run!r}: {', '.join(found[:5])}; give more characters")
-    return str(found[0])
+class _Stopped(Exception):
+    """Whoever follows the run has had enough."""
 
 
-def follow_run(api: Api, run_id: str, *, stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Show the run until it ends or `stop` says so: live on a terminal, else a line now and then."""
+def follow_run(
+    client: Client, run_id: str, *, timeout: float | None = None, stop: Callable[[], bool] = lambda: False
+) -> Run:
+    """Show the run until it ends or `stop` says so: live on a terminal, else a line now and then.
+
+    Raises StillRunning after `timeout` seconds.
+    """
     began = said = time.monotonic()
-    with Live(console=err, refresh_per_second=4, transient=True) as screen:
-        while True:
-            job: dict[str, Any] = api.get(f"/api/jobs/{run_id}")
-            if job["status"] in report.ENDED or stop():
-                return job
-            if err.is_terminal:
-                screen.update(report.live(job))
-            elif time.monotonic() - said >= PLAIN_EVERY_S:
-                said = time.monotonic()
-                err.print(f"{duration(said - began)} {_line(job)}", markup=False)
-            time.sleep(POLL_S)
+    latest: list[Run] = []
+
+    def show(run: Run) -> None:
+        nonlocal said
+        latest[:] = [run]
+        if stop():
+            raise _Stopped
+        if err.is_terminal:
+            screen.update(report.live(run.document))
+        elif time.monotonic() - said >= PLAIN_EVERY_S and not run.ended:
+            said = time.monotonic()
+            err.print(f"{duration(said - began)} {_line(run.document)}", markup=False)
+
+    with Live(console=err, refresh_per_second=4, transient=True) as screen, suppress(_Stopped):
+        client.runs.wait(run_id, timeout=timeout, progress=show, check=False)
+    return latest[0]
 
 
 def _line(job: dict[str, Any]) -> str:
@@ -203,26 +189,12 @@ def _line(job: dict[str, Any]) -> str:
     return f"{job['workload_id']}: {'; '.join(going or waiting) or job['status']}"
 
 
-def finish(api: Api, job: dict[str, Any], *, as_json: bool) -> None:
+def finish(run: Run, *, as_json: bool) -> None:
     """Print the ended run; exit code 1 unless it completed."""
     if as_json:
-        print_json(job)
+        print_json(run.document)
     else:
-        for part in report.ended(job):
+        for part in report.ended(run.document):
             out.print(part)
-    if job["status"] != "completed":
+    if run.status != "completed":
         raise typer.Exit(1)
-
-
-def _overrides(text: str | None) -> dict[str, Any]:
-    if text is None:
-        return {}
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"--set: this is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise UserError(
-            f'--set: give a JSON object of blocks such as {{"training_config": {{"epochs": 3}}}}, not {text}'
-        )
-    return value

@@ -20,13 +20,14 @@ import uvicorn
 from fastapi import FastAPI
 
 from flywheel import log
-from flywheel.app import ROLES, Addresses, Flywheel, create_app
+from flywheel.app import ROLES, Flywheel, create_app
 from flywheel.cli.console import out
+from flywheel.client.finding import ADDRESS_FILE
 from flywheel.config import Settings, load_settings
 from flywheel.errors import StorageFull, UserError
+from flywheel.opening import Addresses
 from flywheel.telemetry import tracing
-
-ADDRESS_FILE = "serve.json"
+from flywheel.web import bound_socket
 
 DataDir = Annotated[
     Path, typer.Option("--data", help="Folder of everything that Flywheel keeps.", envvar="FLYWHEEL_DATA")
@@ -113,10 +114,8 @@ def listen(host: str, port: int) -> Iterator[list[socket.socket]]:
     with contextlib.ExitStack() as stack:
         for offset in range(3):
             number = port + offset if port else 0
-            opened = stack.enter_context(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET))
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                opened.bind((host, number))
+                sockets.append(stack.enter_context(bound_socket(host, number)))
             except OSError as error:
                 if error.errno == errno.EADDRINUSE:
                     raise UserError(
@@ -126,7 +125,6 @@ def listen(host: str, port: int) -> Iterator[list[socket.socket]]:
                 raise UserError(
                     f"--host {host} --port {number}: cannot listen there: {error.strerror or error}"
                 ) from error
-            sockets.append(opened)
         yield sockets
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from flywheel import log
-from flywheel.app import open_broker, open_celery, open_worker
 from flywheel.cli.serve import ConfigFile, DataDir, settings_at
 from flywheel.config import CeleryWakeups, Settings
 from flywheel.errors import ConfigError
+from flywheel.opening import open_broker, open_celery, open_worker
 from flywheel.orchestrator.context import Context
 from flywheel.telemetry import tracing
 from flywheel.vitals import answering
@@ -109,6 +109,7 @@ def _celery(config: Path | None, role: str) -> tuple[Settings, CeleryWakeups]:
 def _close(waker: CeleryWaker, context: Context) -> None:
     waker.close()
     context.services.close()
+    context.schedules.close()
     context.runs.close()
     context.logs.close()
     tracing.stop()

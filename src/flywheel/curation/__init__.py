@@ -5,7 +5,7 @@ report of what was left out; `rows` and `icl` write them in the form that traini
 """
 
 from flywheel.curation.curate import Curation, curate, dataset_id
-from flywheel.curation.errors import NotEnoughConversations, NotEnoughRecords
+from flywheel.curation.errors import NotEnoughConversations, NotEnoughRecords, NothingButRepeats
 from flywheel.curation.icl import icl_rows
 from flywheel.curation.reasons import Reason
 from flywheel.curation.report import ConflictPolicy, CurationReport
@@ -19,6 +19,7 @@ __all__ = [
     "Embedder",
     "NotEnoughConversations",
     "NotEnoughRecords",
+    "NothingButRepeats",
     "Reason",
     "curate",
     "dataset_id",

@@ -235,6 +235,19 @@ def read_answer(choices_json: bytes, tools: Tools) -> Answer | Reason:
     return Answer(_digest(_sorted.encode([text, calls])), tuple([name for name, _ in calls]))
 
 
+def calls_in(body: bytes) -> list[tuple[str, dict[str, Any]]]:
+    """Name and arguments of each call in a usable answer; none where it is words."""
+    choices = _choices.decode(_responses.decode(body).choices)
+    message = choices[0].message if choices else None
+    if message is None:
+        return []
+    functions = [call.function for call in message.tool_calls or ()]
+    if message.function_call is not None and message.function_call.name:
+        functions.append(message.function_call)
+    called = [_called(function) for function in functions]
+    return [(name, arguments) for name, arguments in called if isinstance(arguments, dict)]
+
+
 def _arguments(function: _Function | None, tools: Tools) -> dict[str, Any] | Reason:
     """The arguments of a call, or what is wrong with it."""
     if function is None or not isinstance(function.name, str) or not function.name:

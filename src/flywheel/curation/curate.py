@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from flywheel.config import DataSplitConfig
 from flywheel.curation.conflicts import Resolver
 from flywheel.curation.drops import Drops
-from flywheel.curation.errors import NotEnoughConversations, NotEnoughRecords
+from flywheel.curation.errors import NotEnoughConversations, NotEnoughRecords, NothingButRepeats
 from flywheel.curation.intake import HOLDOUT_SHARE, Group, Intake, hash_of, newest
 from flywheel.curation.leakage import audit
+from flywheel.curation.nearness import near_by_embeddings
 from flywheel.curation.reasons import Reason
-from flywheel.curation.report import ConflictPolicy, CurationReport, PartReport, Tokens
+from flywheel.curation.report import ConflictPolicy, CurationReport, Leakage, PartReport, Tokens
+from flywheel.curation.similarity import Embedder
+from flywheel.curation.traffic import Traffic, describe, seen_in
 from flywheel.models import Record, Workload
 
 POOL_PER_CALLS = 16
@@ -35,6 +38,7 @@ _NOT_FAULTS = frozenset(
         Reason.DUPLICATE,
         Reason.CONFLICTING_ANSWER,
         Reason.ALSO_IN_HOLDOUT,
+        Reason.NEAR_EVALUATION,
         Reason.HOLDOUT_RESERVE,
     }
 )
@@ -49,6 +53,8 @@ class Curation:
     train: tuple[Record, ...]
     val: tuple[Record, ...]
     report: CurationReport
+    traffic: Traffic
+    """What all usable records are like, repeated and contradicting ones with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +73,17 @@ def curate(
     workload: Workload,
     split: DataSplitConfig,
     conflicts: ConflictPolicy = "majority",
+    embedder: Embedder | None = None,
 ) -> Curation:
-    """Curate the `records` of `workload`.
+    """Curate the `records` of `workload`; with an `embedder` repeats are looked for by embeddings too.
 
-    Raises NotEnoughRecords, naming the numbers, and NotEnoughConversations.
+    Raises NotEnoughRecords, naming the numbers, NotEnoughConversations, NothingButRepeats, and what the
+    `embedder` raises.
     """
     drops = Drops()
     intake = Intake(workload, drops)
     intake.take(records if split.limit is None else newest(records, split.limit, drops))
+    traffic = describe(seen_in(chain(intake.holdout.items(), intake.others.items())))
     found = intake.count + drops.counts[Reason.OVER_LIMIT]
     for key in intake.others.keys() & intake.holdout.keys():
         group = intake.others.pop(key)
@@ -97,24 +106,34 @@ def curate(
     train = [each for each in others if each.conversation not in validation]
     val = [each for each in others if each.conversation in validation]
     parts = {"eval": holdout[: split.eval_size], "icl": _pool(train), "train": train, "val": val}
+    leakage, repeating = _audited(parts, split, embedder)
+    if split.near_duplicates == "drop" and repeating:
+        parts, dropped = _without(parts, repeating, drops)
+        if not parts["train"]:
+            raise NothingButRepeats(workload, dropped=dropped, threshold=split.near_cosine)
+        leakage = leakage.model_copy(update={"dropped": dropped})
     report = CurationReport(
         client_id=workload.client_id,
         workload_id=workload.workload_id,
         records_in=found,
         records_out=sum(len(parts[name]) for name in ("eval", "train", "val")),
+        first=intake.first,
+        last=intake.last,
         dropped=drops.report(),
         conflicts=resolver.report(),
         conversations=conversations,
         holdout_share=HOLDOUT_SHARE,
         holdout_records=len(holdout),
         parts={name: _part(part) for name, part in parts.items()},
-        leakage=audit({name: [(each.key, each.record) for each in part] for name, part in parts.items()}),
+        leakage=leakage,
         notes=dict(intake.notes),
         warnings=(),
     )
     report = report.model_copy(update={"warnings": tuple(_warnings(report, split))})
     return Curation(
-        **{name: tuple(each.record for each in part) for name, part in parts.items()}, report=report
+        **{name: tuple(each.record for each in part) for name, part in parts.items()},
+        report=report,
+        traffic=traffic,
     )
 
 
@@ -161,6 +180,29 @@ def _pool(train: Sequence[_Kept]) -> list[_Kept]:
     return sorted(chain.from_iterable(chosen), key=lambda each: each.key)
 
 
+def _audited(
+    parts: Mapping[str, Sequence[_Kept]], split: DataSplitConfig, embedder: Embedder | None
+) -> tuple[Leakage, frozenset[bytes]]:
+    """What nearly repeats the evaluation, and the keys of those records."""
+    keyed = {name: [(each.key, each.record) for each in part] for name, part in parts.items()}
+    leakage, repeating = audit(keyed)
+    leakage = leakage.model_copy(update={"policy": split.near_duplicates})
+    if embedder is None:
+        return leakage, repeating
+    nearness, near = near_by_embeddings(keyed, embedder, split.near_cosine)
+    return leakage.model_copy(update={"embeddings": nearness}), repeating | near
+
+
+def _without(
+    parts: Mapping[str, list[_Kept]], repeating: frozenset[bytes], drops: Drops
+) -> tuple[dict[str, list[_Kept]], int]:
+    """The parts without what nearly repeats the evaluation; the holdout stays as it is."""
+    gone = [each for name in ("train", "val") for each in parts[name] if each.key in repeating]
+    drops.add(Reason.NEAR_EVALUATION, *(each.record for each in gone))
+    train, val = ([each for each in parts[name] if each.key not in repeating] for name in ("train", "val"))
+    return {"eval": parts["eval"], "icl": _pool(train), "train": train, "val": val}, len(gone)
+
+
 def _part(part: Sequence[_Kept]) -> PartReport:
     bodies = (len(each.record.request_json) + len(each.record.response_json) for each in part)
     tokens = sorted(size // _BYTES_PER_TOKEN for size in bodies)
@@ -202,5 +244,7 @@ def _warnings(report: CurationReport, split: DataSplitConfig) -> Iterator[str]:
         yield f"{faults} of {report.records_in} records cannot be learned from: see dropped"
     if report.conflicts.records > _MANY * report.records_in:
         yield f"the teacher contradicts itself: {report.conflicts.requests} requests have several answers"
-    if report.leakage.near_eval > _MANY * tests:
-        yield f"{report.leakage.near_eval} of {tests} eval records are nearly repeated elsewhere: see leakage"
+    by_embeddings = report.leakage.embeddings.near_eval if report.leakage.embeddings else 0
+    repeated = max(report.leakage.near_eval, by_embeddings)
+    if repeated > _MANY * tests and not report.leakage.dropped:
+        yield f"{repeated} of {tests} eval records are nearly repeated elsewhere: see leakage"

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from flywheel.models import Record, epoch_seconds
+from flywheel.models import NO_METADATA, Record, epoch_seconds
 
 
 class NotARecord(Exception):  # It becomes a Rejected, never reaches a user as an error.
@@ -66,6 +66,22 @@ def records_in(text: bytes, tags: Tags) -> Iterator[Record]:
         yield _record(_inner(envelope.source), tags)
     else:
         yield _record(envelope, tags)
+
+
+def log_line(record: Record) -> bytes:
+    """The record as one line of a log, its end included: what `records_in` reads."""
+    seconds = record.timestamp
+    fields = [
+        b'{"timestamp":' + (b"%d" % seconds if seconds.is_integer() else _encode(seconds)),
+        b'"workload_id":' + _encode(record.workload_id),
+        b'"client_id":' + _encode(record.client_id),
+        b'"request":' + record.request_json,
+        b'"response":' + record.response_json,
+    ]
+    if record.metadata_json != NO_METADATA:
+        fields.append(b'"metadata":' + record.metadata_json)
+    # Between the words of JSON a line's end is a blank like any other.
+    return b",".join(fields).replace(b"\n", b" ") + b"}\n"
 
 
 def _inner(source: Any) -> _Envelope:

@@ -30,6 +30,20 @@ class NotEnoughRecords(UserError):
         )
 
 
+class NothingButRepeats(UserError):
+    """Every record that could be learned from nearly repeats one of the evaluation, and such are dropped."""
+
+    code = "nothing_but_repeats"
+
+    def __init__(self, workload: Workload, *, dropped: int, threshold: float) -> None:
+        self.workload, self.dropped, self.threshold = workload, dropped, threshold
+        super().__init__(
+            f"workload {workload}: all {dropped} records outside the holdout nearly repeat one of the"
+            " evaluation, and data_split_config.near_duplicates is drop: use report, or raise"
+            f" data_split_config.near_cosine (now {threshold:g}) where an embedding model finds them"
+        )
+
+
 class NotEnoughConversations(UserError):
     """No conversation fell into the holdout, or all did: nothing to test with, or to learn from."""
 

@@ -9,6 +9,7 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from math import inf
 
 import msgspec
 
@@ -76,6 +77,8 @@ class Intake:
 
     def __init__(self, workload: Workload, drops: Drops) -> None:
         self.count = 0
+        self.first: float | None = None
+        self.last: float | None = None
         self.holdout: dict[bytes, Group] = {}
         self.others: dict[bytes, Group] = {}
         self.notes: Counter[str] = Counter()
@@ -90,8 +93,10 @@ class Intake:
         requests: dict[bytes, Request | Reason] = {}  # Agents and retries repeat requests byte by byte.
         answers = Answers()
         sizes = self._sizes
+        first, last = inf, -inf
         for record in records:
             self.count += 1
+            first, last = min(first, record.timestamp), max(last, record.timestamp)
             request = requests.get(record.request_json)
             if request is None:
                 request = read_request(record.request_json, self._tool_sets)
@@ -105,7 +110,7 @@ class Intake:
                 continue
             conversation = request.opening
             if (name := record.conversation_id) is not None:
-                conversation = _named(name)
+                conversation = named(name)
                 self._with_id.add(conversation)
             side = self._sides.get(conversation)
             if side is None:
@@ -124,6 +129,15 @@ class Intake:
                 self.notes["tools_of_other_types"] += 1
             if request.tools.unchecked:
                 self.notes["tools_without_usable_schema"] += 1
+        if first <= last:
+            self.first, self.last = first, last
+
+    def groups(self) -> Iterator[Group]:
+        """Every request with its answers, whichever side of the holdout its conversations are on."""
+        for key, group in self.others.items():
+            other = self.holdout.get(key)
+            yield group if other is None else _together(group, other)
+        yield from (group for key, group in self.holdout.items() if key not in self.others)
 
     def report(self) -> Conversations:
         total = self._sizes.total()
@@ -135,15 +149,29 @@ class Intake:
         )
 
 
+def _together(one: Group, two: Group) -> Group:
+    answers = dict(one.answers)
+    for key, seen in two.answers.items():
+        known = answers.get(key)
+        answers[key] = (
+            seen
+            if known is None
+            else msgspec.structs.replace(
+                known, count=known.count + seen.count, last=max(known.last, seen.last)
+            )
+        )
+    return Group(one.request, answers)
+
+
 def conversation_of(record: Record) -> str:
     """Which conversation a readable record belongs to, as 32 hex digits."""
     if (name := record.conversation_id) is not None:
-        return _named(name).hex()
+        return named(name).hex()
     request = read_request(record.request_json, ToolSets())
     return "" if isinstance(request, Reason) else request.opening.hex()
 
 
-def _named(conversation: str) -> bytes:
+def named(conversation: str) -> bytes:
     """The key of a conversation with an id."""
     return hashlib.blake2b(conversation.encode(), digest_size=16, person=b"conversation").digest()
 

@@ -28,21 +28,25 @@ _WORD = re.compile(r"\w+")
 Keyed = tuple[bytes, Record]
 
 
-def audit(parts: Mapping[str, Sequence[Keyed]]) -> Leakage:
-    """Compare the part `eval` with every other one; the bytes tell requests apart."""
+def audit(parts: Mapping[str, Sequence[Keyed]]) -> tuple[Leakage, frozenset[bytes]]:
+    """Compare the part `eval` with every other one; the bytes tell requests apart.
+
+    What was found, and the keys of the records that nearly repeat one of eval.
+    """
     tests = parts["eval"]
     keys = {key for key, _ in tests}
     index = _Index([shingles(record) for _, record in tests])
     exact: dict[str, int] = {}
     near: dict[str, int] = {}
     touched: set[int] = set()
+    repeating: set[bytes] = set()
     examples: list[NearDuplicate] = []
     for name, part in parts.items():
         if name == "eval":
             continue
         exact[name] = sum(key in keys for key, _ in part)
         near[name] = 0
-        for _, record in part:
+        for key, record in part:
             elements = shingles(record)
             found = False
             for number in index.candidates(elements):
@@ -63,13 +67,16 @@ def audit(parts: Mapping[str, Sequence[Keyed]]) -> Leakage:
                     )
                 found = True
             near[name] += found
-    return Leakage(
+            if found:
+                repeating.add(key)
+    report = Leakage(
         exact=exact,
         near=near,
         near_eval=len(touched),
         threshold=THRESHOLD,
         examples=tuple(examples),
     )
+    return report, frozenset(repeating)
 
 
 def shingles(record: Record) -> frozenset[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from flywheel.curation.envelope import NotARecord, Tags, records_in
 from flywheel.models import Record
@@ -26,7 +26,6 @@ LONGEST_LINE = 16 * 2**20
 """Bytes of the longest line that is taken; a longer one is reported."""
 
 _CHUNK = 2**18
-_ENOUGH = 4096  # Bytes from which to tell what a source is.
 _ENOUGH = 4096  # Bytes from which to tell what a source is.
 _GZIP = b"\x1f\x8b"
 _GZIP_ONLY = 31  # zlib's `wbits`: a gzip header, the largest window.
@@ -69,6 +68,12 @@ class Rejected:
         return f"{place}: {self.detail}"
 
 
+class Readable(Protocol):
+    """A file, a pipe, a body on its way."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 def sources(path: Path) -> list[Path]:
     """The file itself, or the log files in and under a folder, by name. Hidden ones are left out."""
     if not path.is_dir():
@@ -78,7 +83,7 @@ def sources(path: Path) -> list[Path]:
 
 
 def read(
-    stream: BinaryIO,
+    stream: Readable,
     name: str,
     *,
     tags: Tags = Tags(),  # noqa: B008 - a frozen value
@@ -106,7 +111,7 @@ class _Broken(Exception):
         super().__init__(detail)
 
 
-def _chunks(stream: BinaryIO, progress: Callable[[int], None] | None) -> Iterator[bytes]:
+def _chunks(stream: Readable, progress: Callable[[int], None] | None) -> Iterator[bytes]:
     try:
         while chunk := stream.read(_CHUNK):
             if progress:

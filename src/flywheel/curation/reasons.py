@@ -32,4 +32,5 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate", "the same request with the same answer is kept already"
     CONFLICTING_ANSWER = "conflicting_answer", "the same request got another answer, which won by the policy"
     ALSO_IN_HOLDOUT = "also_in_holdout", "the same request occurs in a conversation of the holdout"
+    NEAR_EVALUATION = "near_evaluation", "says nearly the same as a record of the evaluation"
     HOLDOUT_RESERVE = "holdout_reserve", "in the holdout, but more than eval_size asks for; never trained on"

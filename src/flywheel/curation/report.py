@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from flywheel.curation.reasons import Reason
 
+NearPolicy = Literal["report", "drop"]
 ConflictPolicy = Literal["majority", "latest", "drop"]
 
 
@@ -76,8 +77,25 @@ class NearDuplicate(_Part):
     similarity: float
 
 
+class Nearness(_Part):
+    """What nearly repeats the evaluation in other words, by the cosine of embeddings."""
+
+    model: str
+    """Name of the embedding model."""
+    threshold: float
+    """Cosine from which two records are nearly the same."""
+    near: dict[str, int]
+    """Records of the part that are near to one of eval."""
+    near_eval: int
+    """Records of eval that something is near to."""
+    examples: tuple[NearDuplicate, ...]
+
+
 class Leakage(_Part):
-    """What the evaluation shares with what is learned or shown. `exact` is 0 by construction, and counted."""
+    """What the evaluation shares with what is learned or shown. `exact` is 0 by construction, and counted.
+
+    It is what was found; where the policy is to drop, `dropped` tells how much of it was left out.
+    """
 
     exact: dict[str, int]
     """Requests of eval that are also in the part."""
@@ -88,6 +106,11 @@ class Leakage(_Part):
     threshold: float
     """Likeness (Jaccard index of words and pairs of words) from which two records are nearly the same."""
     examples: tuple[NearDuplicate, ...]
+    embeddings: Nearness | None = None
+    """The same by embeddings; None where no embedding model is configured, or it could not be asked."""
+    policy: NearPolicy = "report"
+    dropped: int = 0
+    """Records of train and val that were left out because they nearly repeat one of eval, either way."""
 
 
 class CurationReport(_Part):
@@ -98,6 +121,9 @@ class CurationReport(_Part):
     records_in: int
     records_out: int
     """Records of eval, train and val together."""
+    first: float | None = None
+    last: float | None = None
+    """Times of the oldest and the newest record that was looked at, in seconds since the epoch."""
     dropped: tuple[Dropped, ...]
     conflicts: Conflicts
     conversations: Conversations

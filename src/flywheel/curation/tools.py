@@ -29,6 +29,8 @@ class Tools:
     """Tools that are not functions: a provider's own, such as web search."""
     unchecked: int
     """Functions whose schema is none, so that calls of them cannot be checked."""
+    versions: Mapping[str, str]
+    """Digest of name, description and parameters of each function, by its name."""
 
 
 def wire_tools(tools: object, functions: object = None) -> list[dict[str, Any]]:
@@ -99,4 +101,9 @@ def _tools(tools: object, functions: object) -> Tools:
         validators=validators,
         others=len(others),
         unchecked=len(names) - len(validators),
+        versions={tool["function"]["name"]: _version(tool["function"]) for tool in wired},
     )
+
+
+def _version(function: dict[str, Any]) -> str:
+    return hashlib.blake2b(_sorted.encode(function), digest_size=8).hexdigest()

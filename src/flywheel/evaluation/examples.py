@@ -22,11 +22,13 @@ def make_examples(
     defaults: Mapping[str, Any],
     scorers: Any,
     plain_completion: bool = False,
+    content: str | None = None,
 ) -> list[Example]:
     """One example per row. `model` None means that nothing is asked, the rows hold the answers.
 
     `defaults` (temperature, max_tokens, …) fill in what a request does not say itself. `scorers`
-    describes the metrics with their versions; whatever changes there changes every key.
+    describes the metrics with their versions, `content` is the hash of the model where one is known;
+    whatever changes there changes every key.
     """
     seen: Counter[str] = Counter()
     examples = []
@@ -39,7 +41,7 @@ def make_examples(
                 request = {**defaults, **body, "model": model}
             except BadTemplate as error:
                 problem = str(error)
-        digest = _digest([row, request, scorers])
+        digest = _digest([row, request, scorers, *([content] if content else ())])
         seen[digest] += 1  # Equal rows are asked once each, so each needs a key of its own.
         examples.append(Example(f"{digest}-{seen[digest]}", index, item, request, problem))
     return examples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from flywheel.chat import ChatResult
@@ -31,7 +31,10 @@ class JudgeSilent(Exception):
 
 
 class Judge:
-    """One judging model behind `send`, which a client's `chat` or `complete` is."""
+    """One judging model behind `send`, which a client's `chat` or `complete` is.
+
+    `content` tells the hash of the model where it is known, so that another one under its name is asked anew.
+    """
 
     def __init__(
         self,
@@ -39,6 +42,7 @@ class Judge:
         send: Send,
         cache: JudgeCache,
         *,
+        content: Callable[[], str | None] = lambda: None,
         parallelism: int = 8,
         retries: int = 3,
         sleep: Sleep = asyncio.sleep,
@@ -46,6 +50,7 @@ class Judge:
         self.model = model
         self._send = send
         self._cache = cache
+        self._content = content
         self._retries = retries
         self._sleep = sleep
         self._slots = asyncio.Semaphore(parallelism)
@@ -101,5 +106,7 @@ class Judge:
         """The question holds the prompt, the reference and the answer, so this is all that the reply
         depends on.
         """
-        text = json.dumps([self.model, question], sort_keys=True, ensure_ascii=False, default=str)
+        content = self._content()
+        judge = [self.model, content] if content else self.model
+        text = json.dumps([judge, question], sort_keys=True, ensure_ascii=False, default=str)
         return hashlib.sha256(text.encode()).hexdigest()

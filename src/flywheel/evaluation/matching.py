@@ -193,11 +193,11 @@ def _pair(
     if not isinstance(predicted.arguments, dict):
         return Pair(expected, predicted, tuple(found), 0, size)
     names = expected.arguments.keys() | predicted.arguments.keys()
-    wrong = {_argument(difference.path, names) for difference in found}
+    wrong = {argument_of(difference.path, names) for difference in found}
     return Pair(expected, predicted, tuple(found), len(names) - len(wrong), len(names))
 
 
-def _argument(path: str, names: Any) -> str:
+def argument_of(path: str, names: Any) -> str:
     """The argument that a path begins with; a name may itself hold dots and brackets."""
     if path in names:
         return path

@@ -13,8 +13,9 @@ from typing import Any
 
 from flywheel.evaluation.calls import calls_of
 from flywheel.evaluation.comparison import BadComparison
-from flywheel.evaluation.slices import slices_of
-from flywheel.evaluation.table import Role, Row, System
+from flywheel.evaluation.languages import languages_of
+from flywheel.evaluation.slices import LANGUAGE, slices_of, words_of
+from flywheel.evaluation.table import SMALL, Role, Row, System
 
 Entry = Mapping[str, Any]
 
@@ -34,8 +35,8 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """One score of one metric, out of a sample."""
+class Reading:
+    """One `score` of one `metric`, which lies on `scale`, out of a sample."""
 
     metric: str
     score: str
@@ -66,14 +67,19 @@ def pair(
     has no score, because a judge was silent or left the scale, counts for none. An answer that never came is
     a score that is missing. Raises BadComparison for a score that no sample has.
     """
-    reading = _Reading(metric, score, scale)
+    reading = Reading(metric, score, scale)
     by_name = {each.name: _by_record(each.entries) for each in evaluated}
     if evaluated and not any(
         score in reading.scores(entry) for entries in by_name.values() for entry in entries.values()
     ):
         raise BadComparison(f"no sample has the score {score!r} of the metric {metric!r}")
     names = list(dict.fromkeys(name for entries in by_name.values() for name in entries))
-    rows = [_row(name, [entries.get(name) for entries in by_name.values()], reading) for name in names]
+    asked = [[entries.get(name) for entries in by_name.values()] for name in names]
+    languages = languages_of([words_of(_request(entries)) for entries in asked], enough=SMALL)
+    rows = [
+        _row(name, entries, reading, language)
+        for name, entries, language in zip(names, asked, languages, strict=True)
+    ]
     systems = [
         System(
             name=each.name,
@@ -91,19 +97,25 @@ def pair(
     return rows, systems
 
 
-def _row(name: str, entries: Sequence[Entry | None], reading: _Reading) -> Row:
+def _row(name: str, entries: Sequence[Entry | None], reading: Reading, language: str) -> Row:
     there = [entry for entry in entries if entry is not None]
     item = _mapping(there[0].get("item"))
     conversation = item.get("conversation")
     return Row(
         key=name,
         conversation=name if conversation is None else str(conversation),
-        slices=slices_of(_mapping(item.get("request")), _expected_tools(item)),
+        slices={LANGUAGE: (language,)} | slices_of(_request(entries), expected_tools(item)),
         bad_reference=_unusable(entries, there, reading),
     )
 
 
-def _unusable(entries: Sequence[Entry | None], there: Sequence[Entry], reading: _Reading) -> str | None:
+def _request(entries: Sequence[Entry | None]) -> Mapping[str, Any]:
+    """The request of a record, which is the same in each evaluation that asked it."""
+    first = next(entry for entry in entries if entry is not None)
+    return _mapping(_mapping(first.get("item")).get("request"))
+
+
+def _unusable(entries: Sequence[Entry | None], there: Sequence[Entry], reading: Reading) -> str | None:
     for entry in there:
         if entry.get("bad_reference"):
             return str(entry["bad_reference"])
@@ -113,22 +125,32 @@ def _unusable(entries: Sequence[Entry | None], there: Sequence[Entry], reading: 
     return NOT_SCORED if unscored else None
 
 
-def _expected_tools(item: Mapping[str, Any]) -> Iterable[str]:
+def expected_tools(item: Mapping[str, Any]) -> Iterable[str]:
     choices = _mapping(item.get("response")).get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     return [call.name for call in calls_of(_mapping(_mapping(first).get("message"))) if call.name]
 
 
-def _by_record(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """Samples by the name of their row, else by its place; a name that comes again gets a number."""
-    seen: Counter[str] = Counter()
-    found: dict[str, Entry] = {}
-    for place, entry in enumerate(entries):
+class Keys:
+    """Names of the records of one evaluation, which are the same in all: that of the data set's row, else its
+    place; one that comes again gets a number."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[str] = Counter()
+        self._place = 0
+
+    def next(self, entry: Entry) -> str:
+        """The name of the entry that comes next."""
         name = _mapping(entry.get("item")).get("name")
-        key = f"row {place}" if name is None else str(name)
-        seen[key] += 1
-        found[key if seen[key] == 1 else f"{key}#{seen[key]}"] = entry
-    return found
+        key = f"row {self._place}" if name is None else str(name)
+        self._place += 1
+        self._seen[key] += 1
+        return key if self._seen[key] == 1 else f"{key}#{self._seen[key]}"
+
+
+def _by_record(entries: Iterable[Entry]) -> dict[str, Entry]:
+    keys = Keys()
+    return {keys.next(entry): entry for entry in entries}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

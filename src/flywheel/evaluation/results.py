@@ -7,10 +7,14 @@ records only, so a resumed evaluation and an undisturbed one cannot differ.
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import msgspec
+from msgspec import Raw
 
 from flywheel.evaluation.calls import calls_of
 from flywheel.evaluation.metrics import Metric, Overall
@@ -20,6 +24,7 @@ from flywheel.evaluation.tool_scores import breakdown
 
 Record = dict[str, Any]
 
+_NULL = Raw(b"null")
 _OURS = (
     "request",
     "calls",
@@ -120,22 +125,73 @@ def facts(records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def results_document(records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
-    """`results.json` as NVIDIA's evaluator lets one download it, by task in the data's order; ours added."""
-    tasks: dict[str, list[dict[str, Any]]] = {}
-    for record in sorted(records, key=lambda r: r["index"]):
-        tasks.setdefault(record["task"], []).append(
-            {
-                "item": record["item"],
-                "sample": {"output_text": record["output_text"] or "", "response": record["response"] or {}},
-                "metrics": {
-                    metric: {"scores": {score: {"value": value} for score, value in scores.items()}}
-                    for metric, scores in record["scores"].items()
-                },
-                **{name: record.get(name) for name in _OURS},
-            }
-        )
-    return tasks
+class _Kept(msgspec.Struct):
+    """A record as it is kept, of which only the task and the scores are read."""
+
+    task: str
+    item: Raw
+    response: Raw
+    output_text: Raw
+    scores: dict[str, dict[str, Raw]]
+    request: Raw = _NULL
+    calls: Raw = _NULL
+    failure: Raw = _NULL
+    error: Raw = _NULL
+    bad_reference: Raw = _NULL
+    details: Raw = _NULL
+    notes: Raw = _NULL
+    latency_ms: Raw = _NULL
+    first_token_ms: Raw = _NULL
+
+
+_READ = msgspec.json.Decoder(_Kept)
+
+
+def results_text(records: Iterable[bytes]) -> Iterator[bytes]:
+    """`results.json` as NVIDIA's evaluator lets one download it, ours added: JSON in UTF-8, a sample a line,
+    in pieces, so that nothing that large is held at once. The records come as JSON, by task, in the data's
+    order; most of each is passed on as it stands.
+    """
+    task = None
+    for record in records:
+        kept = _kept(record)
+        if kept.task == task:
+            yield b",\n"
+        else:
+            yield (b"{" if task is None else b"\n],\n") + json.dumps(kept.task).encode() + b": [\n"
+            task = kept.task
+        yield msgspec.json.encode(_entry(kept))
+    yield b"{}" if task is None else b"\n]}"
+
+
+def _kept(record: bytes) -> _Kept:
+    try:
+        return _READ.decode(record)
+    except ValueError:  # Half a surrogate pair, which is read less quickly.
+        found: dict[str, Any] = json.loads(record)
+        scores = {m: {name: _raw(v) for name, v in told.items()} for m, told in found["scores"].items()}
+        names = set(_Kept.__struct_fields__) - {"task", "scores"}
+        rest = {name: _raw(found[name]) for name in names if name in found}
+        return _Kept(task=found["task"], scores=scores, **rest)
+
+
+def _raw(value: Any) -> Raw:
+    return Raw(json.dumps(value).encode())
+
+
+def _entry(kept: _Kept) -> dict[str, Any]:
+    return {
+        "item": kept.item,
+        "sample": {
+            "output_text": "" if kept.output_text == _NULL else kept.output_text,
+            "response": {} if kept.response == _NULL else kept.response,
+        },
+        "metrics": {
+            metric: {"scores": {score: {"value": value} for score, value in scores.items()}}
+            for metric, scores in kept.scores.items()
+        },
+        **{name: getattr(kept, name) for name in _OURS},
+    }
 
 
 def _milliseconds(seconds: float | None) -> float | None:

@@ -14,7 +14,8 @@ class Example:
     """One row of a data set, ready to be asked."""
 
     key: str
-    """Identifies (row, request, model, scorers): equal keys need not be asked twice."""
+    """Identifies (row, request, model with its content where known, scorers): equal keys need not be asked
+    twice."""
     index: int
     item: Mapping[str, Any]
     request: Mapping[str, Any] | None

@@ -17,6 +17,8 @@ from typing import Any
 Slices = Mapping[str, tuple[str, ...]]
 """Labels by axis. A record that calls two tools has two labels on one axis."""
 
+LANGUAGE = "language"
+"""The axis of the languages that users write in; `pairing` adds it, for it takes all records to tell."""
 TOOL = "tool"
 """The axis of the tools that the reference calls."""
 NO_CALL = "(no call)"
@@ -40,7 +42,7 @@ def slices_of(request: Mapping[str, Any], expected_tools: Iterable[str]) -> dict
 
     `turn`: which answer of the conversation this is. `request_length`: characters of the messages as JSON.
     `script`: what users mostly write in, as Unicode names it (Latin, Cyrillic, Han, …). It tells languages
-    apart only where they are written differently.
+    apart only where they are written differently; `languages` does the rest, for a whole data set.
     """
     found = request.get("messages")
     messages = found if isinstance(found, list) else []
@@ -54,6 +56,12 @@ def slices_of(request: Mapping[str, Any], expected_tools: Iterable[str]) -> dict
         "script": (_script_of(messages),),
         TOOL: tuple(sorted(set(expected_tools))) or (NO_CALL,),
     }
+
+
+def words_of(request: Mapping[str, Any]) -> str:
+    """What the users say in a request, with a line for each text."""
+    found = request.get("messages")
+    return "\n".join(_words_of(found if isinstance(found, list) else []))
 
 
 def _label(number: int, edges: tuple[int, ...], labels: tuple[str, ...]) -> str:

@@ -113,6 +113,24 @@ class Caller:
         raise AssertionError("unreachable: the last try returns or raises")
 
 
+class ServiceClient:
+    """What the clients of the services have in common: one service, called through `_call`. Close it after
+    use. Safe calls are repeated on passing trouble; raises ServiceCallFailed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        transport: httpx.BaseTransport | None = None,
+        timeout: float = 30,
+        retries: int = 3,
+    ) -> None:
+        self._call = Caller(base_url, transport, timeout, retries)
+
+    def close(self) -> None:
+        self._call.close()
+
+
 def _family(path: str) -> str:
     """The beginning of the path, without names and ids: /v1/evaluation."""
     return "/".join(path.partition("?")[0].split("/")[:3])

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from flywheel.nemo.calls import Caller
+from flywheel.nemo.calls import ServiceClient
 
 JobState = Literal[
     "created", "pending", "running", "cancelled", "cancelling", "failed", "completed", "ready", "unknown"
@@ -193,16 +192,8 @@ class CustomizationConfig(Wire):
     training_precision: str | None = None
 
 
-class CustomizationClient:
+class CustomizationClient(ServiceClient):
     """One customizer. Sync; safe calls are repeated on passing trouble. Raises ServiceCallFailed."""
-
-    def __init__(
-        self, base_url: str, transport: httpx.BaseTransport | None = None, timeout: float = 30
-    ) -> None:
-        self._call = Caller(base_url, transport, timeout)
-
-    def close(self) -> None:
-        self._call.close()
 
     def ensure_config(self, body: Mapping[str, Any]) -> CustomizationConfig:
         """Create the config, or, where its name exists, make it what `body` says."""
@@ -248,6 +239,14 @@ class CustomizationClient:
             "GET", f"/v1/customization/jobs/{_quoted(job_id)}/container-logs"
         )
         return found
+
+    def output(self, job_id: str, tail: int) -> list[str]:
+        """The last lines that the training program printed; none where the service does not know them."""
+        path = f"/v1/customization/jobs/{_quoted(job_id)}/container-logs"
+        found = self._call.json("GET", path, query={"tail": str(tail)}, fine=frozenset({404}))
+        entries = (found or {}).get("entries") or {}
+        texts = [text for entry in entries.values() for text in (entry.get("logs") or {}).values() if text]
+        return [line for text in texts for line in str(text).splitlines()][-tail:]
 
     def cancel_job(self, job_id: str) -> None:
         """Cancel; a job that has finished, or is not there, is left as it is."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel
 
-from flywheel.nemo.calls import Caller
+from flywheel.nemo.calls import ServiceClient
 
 
 class DatastoreNamespace(BaseModel):
@@ -27,16 +26,8 @@ def hub_endpoint(base_url: str) -> str:
     return base_url.rstrip("/") + "/v1/hf"
 
 
-class DatastoreClient:
+class DatastoreClient(ServiceClient):
     """One data store. Sync; reads are repeated on passing trouble. Raises ServiceCallFailed."""
-
-    def __init__(
-        self, base_url: str, transport: httpx.BaseTransport | None = None, timeout: float = 30
-    ) -> None:
-        self._call = Caller(base_url, transport, timeout)
-
-    def close(self) -> None:
-        self._call.close()
 
     def ensure_namespace(self, namespace: str) -> None:
         """Create the namespace unless it is there."""

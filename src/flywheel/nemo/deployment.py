@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from flywheel.nemo.calls import Caller
+from flywheel.nemo.calls import ServiceClient
 
 DeploymentState = Literal[
     "created", "pending", "running", "cancelled", "failed", "completed", "ready", "unknown"
@@ -86,16 +85,8 @@ class ModelDeployment(Wire):
         return self.status_details.status
 
 
-class DeploymentClient:
+class DeploymentClient(ServiceClient):
     """One deployment manager. Sync; safe calls are repeated on passing trouble. Raises ServiceCallFailed."""
-
-    def __init__(
-        self, base_url: str, transport: httpx.BaseTransport | None = None, timeout: float = 30
-    ) -> None:
-        self._call = Caller(base_url, transport, timeout)
-
-    def close(self) -> None:
-        self._call.close()
 
     def create(self, body: Mapping[str, Any]) -> ModelDeployment:
         """Deploy; where the name exists already, the deployment that has it."""
@@ -114,6 +105,14 @@ class DeploymentClient:
         query = {"page_size": "1000"} | ({"filter[namespace]": namespace} if namespace else {})
         page = self._call.json("GET", "/v1/deployment/model-deployments", query=query)
         return [ModelDeployment.model_validate(document) for document in page.get("data", [])]
+
+    def output(self, namespace: str, name: str, tail: int) -> str:
+        """Ours: the last lines that the server of the deployment wrote, also after it was taken down; ""
+        where the service does not know them."""
+        found = self._call.json(
+            "GET", f"{_path(namespace, name)}/logs", query={"tail": str(tail)}, fine=frozenset({404})
+        )
+        return str((found or {}).get("logs") or "")
 
     def delete(self, namespace: str, name: str) -> None:
         """Take it down; absent is fine."""

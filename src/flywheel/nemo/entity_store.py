@@ -7,13 +7,13 @@ model proxy has another `GET /v1/models`, with another answer, at another addres
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import quote
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from flywheel.nemo.calls import Caller
+from flywheel.nemo.calls import ServiceClient
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -107,19 +107,19 @@ class Model(Named):
     model_providers: list[str] | None = None
 
 
-class EntityStoreClient:
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """A part of a list, and how many entities match in all."""
+
+    data: list[T]
+    total: int
+
+
+class EntityStoreClient(ServiceClient):
     """One entity store. Sync; reads are repeated on passing trouble. Raises ServiceCallFailed.
 
     Getting what is absent gives None, and deleting it is fine.
     """
-
-    def __init__(
-        self, base_url: str, transport: httpx.BaseTransport | None = None, timeout: float = 30
-    ) -> None:
-        self._call = Caller(base_url, transport, timeout)
-
-    def close(self) -> None:
-        self._call.close()
 
     def ensure_namespace(self, namespace: str) -> None:
         """Create the namespace unless it is there."""
@@ -172,6 +172,31 @@ class EntityStoreClient:
             if not data:
                 return
             page += 1
+
+    def models_between(self, start: int, count: int, query: Mapping[str, str]) -> Part[Model]:
+        """The models from number `start` on, at most `count`, of those that match; newest first."""
+        return self._between("models", Model, start, count, query)
+
+    def datasets_between(self, start: int, count: int, query: Mapping[str, str]) -> Part[Dataset]:
+        """As `models_between`."""
+        return self._between("datasets", Dataset, start, count, query)
+
+    def _between(
+        self, collection: str, model: type[T], start: int, count: int, query: Mapping[str, str]
+    ) -> Part[T]:
+        """The store knows pages only: those two of this size that what is wanted may lie across."""
+        size = max(count, 1)
+        first, into = divmod(start, size)
+        found: list[Any] = []
+        total = 0
+        for page in (first + 1, first + 2) if into and count else (first + 1,):
+            asked = {"sort": "-created_at", **query, "page_size": str(size), "page": str(page)}
+            answer = self._call.json("GET", f"/v1/{collection}", query=asked)
+            total = answer["pagination"]["total_results"]
+            found += answer["data"]
+            if page * size >= total:
+                break
+        return Part([model.model_validate(each) for each in found[into : into + count]], total)
 
     def _get(self, collection: str, namespace: str, name: str) -> Any:
         return self._call.json("GET", _path(collection, namespace, name), fine=frozenset({404}))

@@ -22,8 +22,9 @@ from urllib.parse import parse_qsl, unquote
 
 import httpx
 
+from flywheel.hub import Download, HubFile, HubNotFound
 from flywheel.nemo.calls import ServiceUrls
-from flywheel.nemo.conventions import new_id, timestamp
+from flywheel.nemo.conventions import ListQuery, new_id, timestamp
 
 Interrupt = Callable[[str, Literal["before", "after"]], None]
 """Called with what is called ("POST /v1/customization/jobs", "upload ns/name") around each call."""
@@ -69,6 +70,8 @@ class FakeNemo(httpx.BaseTransport):
         self.polls, self.scores, self.broken = polls, scores, dict(broken or {})
         self.interrupt = interrupt
         self.calls: Counter[str] = Counter()
+        self.printed: list[str] = []
+        """What every training printed."""
         self.hub = FakeHub(self)
         self.namespaces: set[str] = set()
         self.datasets: dict[str, dict[str, Any]] = {}
@@ -131,6 +134,12 @@ class FakeNemo(httpx.BaseTransport):
             return 409, {"detail": f"dataset {key} exists"}
         self.datasets[key] = {"id": new_id("dataset"), "created_at": timestamp(), **body}
         return self.datasets[key]
+
+    def _list_datasets(self, request: httpx.Request) -> Any:
+        return _listed(request, self.datasets)
+
+    def _list_models(self, request: httpx.Request) -> Any:
+        return _listed(request, self.models)
 
     def _get_dataset(self, request: httpx.Request, key: str) -> Any:
         return self.datasets.get(key) or (404, {"detail": f"no dataset {key}"})
@@ -214,7 +223,10 @@ class FakeNemo(httpx.BaseTransport):
                         "id": new_id("model"),
                         "name": name,
                         "namespace": namespace,
+                        "created_at": timestamp(),
                         "base_model": job["base_model"],
+                        "peft": {"finetuning_type": "lora"},
+                        "custom_fields": {**job.get("custom_fields", {}), "customization_job": job_id},
                         "artifact": {
                             "status": "upload_completed",
                             "files_url": f"hf://{job['output_model']}",
@@ -240,9 +252,21 @@ class FakeNemo(httpx.BaseTransport):
             "train_loss": 1.0 - done / 200,
             "val_loss": 1.1 - done / 200,
             "best_epoch": 1,
-            "metrics": {"keys": [], "metrics": {}},
+            "metrics": {
+                "keys": ["train_loss", "val_loss"],
+                "metrics": {
+                    "train_loss": [{"step": s, "value": 1.0 - s / 200} for s in range(1, int(done) + 1, 10)],
+                    "val_loss": [{"step": s, "value": 1.1 - s / 200} for s in range(25, int(done) + 1, 25)],
+                },
+            },
             "status_logs": [{"updated_at": timestamp(), "message": job["status"], "detail": cause}],
         }
+
+    def _customization_logs(self, request: httpx.Request, job_id: str) -> Any:
+        if job_id not in self.customizations:
+            return 404, {"detail": f"no job {job_id}"}
+        printed = "\n".join(self.printed)
+        return {"entries": {job_id: {"events": [], "logs": {"training": printed}}}, "error": None}
 
     def _cancel_customization(self, request: httpx.Request, job_id: str) -> Any:
         return self._cancelled(self.customizations, job_id)
@@ -346,7 +370,7 @@ class FakeNemo(httpx.BaseTransport):
             task: [
                 {
                     "item": row,
-                    "sample": {"output_text": "", "response": {}},
+                    "sample": {"output_text": "", "response": _answer(row, right)},
                     "metrics": {
                         metric: {
                             "scores": {key: {"value": float(right)} for key in _SCORE_NAMES[spec["type"]]}
@@ -365,8 +389,8 @@ class FakeNemo(httpx.BaseTransport):
         return packed.getvalue()
 
     def _scored_rows(self, files_url: str, value: float) -> list[tuple[Any, bool]]:
-        repository, _, path = files_url.removeprefix("hf://").rpartition("/")
-        lines = self.hub.files.get(repository, {}).get(path, b"").splitlines()
+        kind, namespace, name, path = files_url.removeprefix("hf://").split("/", 3)
+        lines = self.hub.files.get(f"{kind}/{namespace}/{name}", {}).get(path, b"").splitlines()
         return [(json.loads(line), number < value * len(lines)) for number, line in enumerate(lines)]
 
     def _evaluation_samples(self, request: httpx.Request, job_id: str) -> Any:
@@ -398,6 +422,9 @@ class FakeNemo(httpx.BaseTransport):
             "status_details": {"status": "created", "description": ""},
         }
         return self.deployments[key]
+
+    def _list_deployments(self, request: httpx.Request) -> Any:
+        return _listed(request, self.deployments)
 
     def _get_deployment(self, request: httpx.Request, key: str) -> Any:
         deployment = self.deployments.get(key)
@@ -461,6 +488,37 @@ class FakeHub:
         with _Counted(self._nemo, "delete"):
             self.files.pop(f"{repo_type}s/{repo_id}" + (f"@{revision}" if revision else ""), None)
 
+    def listing(
+        self, repo_id: str, *, repo_type: Literal["dataset", "model"], revision: str = "main"
+    ) -> list[HubFile]:
+        with _Counted(self._nemo, "listing"):
+            files = self._files(repo_id, repo_type, revision)
+        return [
+            HubFile(path, len(content), hashlib.sha256(content).hexdigest())
+            for path, content in sorted(files.items())
+        ]
+
+    def open(
+        self,
+        repo_id: str,
+        path: str,
+        *,
+        repo_type: Literal["dataset", "model"],
+        revision: str = "main",
+        byte_range: str | None = None,
+    ) -> Download:
+        with _Counted(self._nemo, "open"):
+            content = self._files(repo_id, repo_type, revision).get(path)
+        if content is None:
+            raise HubNotFound(f"{path} in {repo_id}", revision, DATASTORE_URL)
+        return Download(200, {"content-length": str(len(content))}, iter([content]), lambda: None)
+
+    def _files(self, repo_id: str, repo_type: str, revision: str) -> dict[str, bytes]:
+        for key in (f"{repo_type}s/{repo_id}@{revision}", f"{repo_type}s/{repo_id}"):
+            if key in self.files:
+                return self.files[key]
+        raise HubNotFound(repo_id, revision, DATASTORE_URL)
+
 
 class _Counted:
     """One call of the fake: counted, with the interruption around it."""
@@ -476,6 +534,26 @@ class _Counted:
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
         if error is None and self._nemo.interrupt:
             self._nemo.interrupt(self._name, "after")
+
+
+def _listed(request: httpx.Request, things: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A page of entities, as our own services make them: filtered, searched, sorted."""
+    query = ListQuery.from_params(request.url.params)
+    return query.select(list(things.values())).model_dump()
+
+
+def _answer(row: Any, right: bool) -> Any:
+    """A response to a data set's row: the reference, or one in which every text is another."""
+    response = json.loads(json.dumps(row.get("response") or {}))
+    for choice in () if right else response.get("choices", ()):
+        message = choice["message"]
+        message["content"] = "Something else." if message.get("content") else None
+        for call in message.get("tool_calls", ()):
+            given = call["function"]["arguments"]
+            call["function"]["arguments"] = {
+                k: "other" if isinstance(v, str) else v for k, v in given.items()
+            }
+    return response
 
 
 def _page(request: httpx.Request, things: list[dict[str, Any]]) -> dict[str, Any]:
@@ -508,6 +586,9 @@ _ROUTES: list[tuple[str, str, str]] = [
     ("nemo POST", "/v1/namespaces", "_create_namespace"),
     ("nemo POST", "/v1/datastore/namespaces", "_create_namespace"),
     ("nemo POST", "/v1/datasets", "_create_dataset"),
+    ("nemo GET", "/v1/datasets", "_list_datasets"),
+    ("nemo GET", "/v1/models", "_list_models"),
+    ("nemo GET", _DEPLOY, "_list_deployments"),
     ("nemo GET", "/v1/datasets/(.+)", "_get_dataset"),
     ("nemo PATCH", "/v1/datasets/(.+)", "_patch_dataset"),
     ("nemo DELETE", "/v1/datasets/(.+)", "_delete_dataset"),
@@ -519,6 +600,7 @@ _ROUTES: list[tuple[str, str, str]] = [
     ("nemo POST", f"{_CUST}/jobs", "_create_customization"),
     ("nemo GET", f"{_CUST}/jobs", "_list_customizations"),
     ("nemo GET", f"{_CUST}/jobs/([^/]+)/status", "_get_customization_status"),
+    ("nemo GET", f"{_CUST}/jobs/([^/]+)/container-logs", "_customization_logs"),
     ("nemo POST", f"{_CUST}/jobs/([^/]+)/cancel", "_cancel_customization"),
     ("nemo GET", f"{_CUST}/jobs/([^/]+)", "_get_customization"),
     ("nemo POST", _EVAL, "_create_evaluation"),

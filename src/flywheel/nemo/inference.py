@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field
 
-from flywheel.nemo.calls import Caller
+from flywheel.nemo.calls import ServiceClient
 
 
 class ServedModel(BaseModel):
@@ -20,6 +19,8 @@ class ServedModel(BaseModel):
     root: str | None = None
     parent: str | None = None
     max_model_len: int | None = None
+    sha256: str | None = None
+    """Ours: of a base model's files."""
 
 
 class ServedModels(BaseModel):
@@ -27,16 +28,8 @@ class ServedModels(BaseModel):
     data: list[ServedModel] = Field(default_factory=list)
 
 
-class InferenceClient:
+class InferenceClient(ServiceClient):
     """One model proxy. Sync; repeated on passing trouble. Raises ServiceCallFailed."""
-
-    def __init__(
-        self, base_url: str, transport: httpx.BaseTransport | None = None, timeout: float = 30
-    ) -> None:
-        self._call = Caller(base_url, transport, timeout)
-
-    def close(self) -> None:
-        self._call.close()
 
     def models(self) -> list[ServedModel]:
         return ServedModels.model_validate(self._call.json("GET", "/v1/models")).data

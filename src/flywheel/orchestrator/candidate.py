@@ -14,14 +14,13 @@ from flywheel.errors import FlywheelError
 from flywheel.log import get_logger
 from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.customizing import cancel_customization, customize
-from flywheel.orchestrator.errors import DeploymentFailed, RemoteJobFailed
+from flywheel.orchestrator.deploying import deployed, taken_down
+from flywheel.orchestrator.errors import RemoteJobFailed
 from flywheel.orchestrator.evaluating import cancel_evaluation, evaluate
 from flywheel.orchestrator.remote import cancelled, check_stalled
 from flywheel.orchestrator.trouble import UNFORESEEN_TRIES, passing, troubled
 from flywheel.stores.runs.document import AnyWork, Candidate, Evaluation, Run
 from flywheel.telemetry import metrics, tracing
-
-_DEPLOYED, _GONE = "ready", frozenset({"failed", "cancelled"})
 
 log = get_logger(__name__)
 
@@ -55,9 +54,7 @@ def release(candidate: Candidate, context: Context) -> Candidate:
     """Take the deployment down; the candidate is done when it is gone."""
 
     def down(c: Candidate) -> Candidate:
-        deployments, namespace = context.services.deployments, context.namespace
-        if deployments.get(namespace, c.deployment_name) is not None:
-            deployments.delete(namespace, c.deployment_name)
+        if not taken_down(c.deployment_name, context):
             return c.but(deployment_status="deleting")
         return c.but(
             released=True, deployment_status=None, stage="done", finished_at=context.clock(), trouble=None
@@ -80,36 +77,16 @@ def cancel(run: Run, candidate: Candidate, context: Context) -> Candidate:
 
 
 def _deploy(run: Run, candidate: Candidate, context: Context) -> Candidate:
-    deployments, nim = context.services.deployments, candidate.nim
-    found = deployments.get(context.namespace, candidate.deployment_name)
-    if found is None:
-        found = deployments.create(
-            {
-                "name": candidate.deployment_name,
-                "namespace": context.namespace,
-                "custom_fields": {"flywheel_run": run.id},
-                "config": {
-                    "model": nim.model_name,
-                    "nim_deployment": {
-                        "image_name": f"{nim.registry_base}/{nim.model_name}",
-                        "image_tag": nim.tag,
-                        "pvc_size": nim.pvc_size,
-                        "gpu": nim.gpus,
-                        "additional_envs": {"NIM_GUIDED_DECODING_BACKEND": "outlines"},
-                    },
-                },
-            }
-        )
+    nim, name = candidate.nim, candidate.deployment_name
+    found, answers = deployed(name, nim.model_name, nim, run, context)
     waits = found.status == "pending"
     if candidate.deployed_at is None or (candidate.waits_for and not waits):
         candidate = candidate.but(deployed_at=context.clock())
     description = found.status_details.description if waits else None
     candidate = candidate.but(deployment_status=found.status, waits_for=description)
-    if found.status in _GONE:
-        raise DeploymentFailed(nim.model_name, found.status, found.status_details.description)
-    if found.status == _DEPLOYED and context.services.proxy.serves(nim.model_name):
+    if answers:
         return candidate.but(stage="work", deployment_ready=True)
-    check_stalled(f"deployment {candidate.deployment_name}", candidate.deployed_at, context, waits=waits)
+    check_stalled(f"deployment {name}", candidate.deployed_at, context, waits=waits)
     return candidate
 
 

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from flywheel.errors import FlywheelError
 from flywheel.evaluation.comparison import compare
 from flywheel.evaluation.pairing import Evaluated, pair
 from flywheel.evaluation.table import Role, Table
-from flywheel.nemo.evaluation import JSON_MATCH, decisive_score
+from flywheel.nemo.evaluation_jobs import JSON_MATCH
+from flywheel.nemo.evaluation_scores import decisive_score
 from flywheel.orchestrator.context import Context
+from flywheel.orchestrator.samples import Entry, NoSamples, downloaded, read_entry
 from flywheel.stores.runs.document import Candidate, Evaluation, Run, Score
 
 TEACHER = "teacher"
 """Name of the ceiling: the teacher, asked again."""
-
-
-class NoSamples(FlywheelError):
-    """The evaluator's results hold no samples that can be compared."""
-
-    code = "no_samples"
-
-    def __init__(self, job_id: str, problem: str) -> None:
-        self.job_id, self.problem = job_id, problem
-        super().__init__(f"the samples of evaluation job {job_id} cannot be compared: {problem}")
 
 
 def system_name(candidate: Candidate, evaluation: Evaluation) -> str:
@@ -40,8 +27,8 @@ def decided_by(run: Run) -> str:
     similar they are; whether they are the same JSON where most records ask for JSON."""
     if run.workload_type == "tool_calling":
         return "function_name_and_args_accuracy"
-    measured = [evaluation.scores for _, _, evaluation, _ in _measured(run)]
-    in_json = [_count(scores, JSON_MATCH) > 0.5 * _count(scores, "exact_match") for scores in measured]
+    found = [evaluation.scores for _, _, evaluation, _ in measured(run)]
+    in_json = [_count(scores, JSON_MATCH) > 0.5 * _count(scores, "exact_match") for scores in found]
     return JSON_MATCH if in_json and all(in_json) else "similarity"
 
 
@@ -55,8 +42,8 @@ def compared(run: Run, context: Context) -> Table | None:
     Raises NoSamples, BadComparison, and what the evaluator's client raises.
     """
     evaluated = [
-        Evaluated(name, role, _samples(evaluation.job_id or "", context), base)
-        for name, role, evaluation, base in _measured(run)
+        Evaluated(name, role, samples_of(evaluation.job_id or "", context), base)
+        for name, role, evaluation, base in measured(run)
     ]
     if all(each.role == "ceiling" for each in evaluated):
         return None
@@ -68,7 +55,7 @@ def compared(run: Run, context: Context) -> Table | None:
     return compare(rows, systems, margin=settings.margin, seed=_seed(run))
 
 
-def _measured(run: Run) -> Iterator[tuple[str, Role, Evaluation, str | None]]:
+def measured(run: Run) -> Iterator[tuple[str, Role, Evaluation, str | None]]:
     """Name, role, evaluation and base; base models first: their requests are the records themselves, without
     examples.
     """
@@ -81,18 +68,12 @@ def _measured(run: Run) -> Iterator[tuple[str, Role, Evaluation, str | None]]:
         yield TEACHER, "ceiling", run.teacher, None
 
 
-def _samples(job_id: str, context: Context) -> list[Mapping[str, Any]]:
+def samples_of(job_id: str, context: Context) -> list[Entry]:
     """Every sample of a job, as its results.json has them."""
     try:
-        with zipfile.ZipFile(io.BytesIO(context.services.evaluator.download_results(job_id))) as archive:
-            name = next(n for n in archive.namelist() if n.endswith("results.json"))
-            tasks = json.loads(archive.read(name))
-    except (zipfile.BadZipFile, StopIteration, ValueError) as error:
-        raise NoSamples(job_id, f"no results.json in what it gave ({error or 'missing'})") from error
-    found = [sample for samples in tasks.values() for sample in samples]
-    if not found:
-        raise NoSamples(job_id, "there are none")
-    return found
+        return [read_entry(text) for text in downloaded(job_id, context.services.evaluator)]
+    except ValueError as error:
+        raise NoSamples(job_id, str(error)) from error
 
 
 def _seed(run: Run) -> int:

@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 
 from flywheel.config import NimConfig, Settings
-from flywheel.orchestrator.services import Services
+from flywheel.orchestrator.services import Services, Tracker
 from flywheel.orchestrator.tokens import CountTokens, token_counter
 from flywheel.stores.logs import LogStore
 from flywheel.stores.runs.document import Run
 from flywheel.stores.runs.protocol import RunStore
+from flywheel.stores.schedules import ScheduleStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +71,21 @@ class Context:
     runs: RunStore
     logs: LogStore
     services: Services
+    schedules: ScheduleStore
     counter: Callable[[NimConfig], CountTokens] = token_counter
     """How the prompts of a candidate are measured."""
     limits: Limits = Limits()
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     """Where the keys of judge, teacher and embedding model are looked up."""
+    spool: Path | None = None
+    """Folder for files that live as long as this process; None: the system's for temporary ones."""
     judge_transport: httpx.AsyncBaseTransport | None = None
     """Stands in for the network towards the judge."""
     embedding_transport: httpx.AsyncBaseTransport | None = None
     """Stands in for the network towards the embedding model."""
+    tracker: Tracker | None = None
+    """Where decided runs are logged; None where that is not wanted."""
 
     @property
     def namespace(self) -> str:

@@ -30,14 +30,22 @@ def cost(run: Run, pricing: Pricing) -> dict[str, Any] | None:
 
 def _teacher(run: Run, done: list[tuple[Candidate, Evaluation]], pricing: Pricing) -> float | None:
     """By its own tokens where it was asked again, else by those of a base model on the same requests."""
-    price_in, price_out = pricing.teacher_input_per_million, pricing.teacher_output_per_million
     measured = [run.teacher] if run.teacher else []
     measured += [evaluation for _, evaluation in done if evaluation.eval_type == "base-eval"]
     found = next((e for e in measured if e.status == "completed" and e.usage and _count(e)), None)
-    if price_in is None or price_out is None or found is None:
+    if found is None:
         return None
-    tokens_in, tokens_out = found.usage.get("prompt_tokens", 0), found.usage.get("completion_tokens", 0)
-    return (tokens_in * price_in + tokens_out * price_out) / 1e6 / _count(found) * _REQUESTS
+    tokens = found.usage.get("prompt_tokens", 0), found.usage.get("completion_tokens", 0)
+    total = teacher_cost(*tokens, pricing)
+    return None if total is None else total / _count(found) * _REQUESTS
+
+
+def teacher_cost(prompt_tokens: float, completion_tokens: float, pricing: Pricing) -> float | None:
+    """What the teacher takes for so many tokens; None where the price table does not say."""
+    price_in, price_out = pricing.teacher_input_per_million, pricing.teacher_output_per_million
+    if price_in is None or price_out is None:
+        return None
+    return (prompt_tokens * price_in + completion_tokens * price_out) / 1e6
 
 
 def _student(candidate: Candidate, evaluation: Evaluation, pricing: Pricing) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 from flywheel.nemo.customization import CustomizationStatus
 from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.errors import RemoteJobFailed
+from flywheel.orchestrator.losses import losses_of
 from flywheel.orchestrator.remote import WAITING, cancelled, check_stalled, labels, progressed
 from flywheel.stores.runs.document import Candidate, Customization, Run, slug
 
@@ -67,6 +68,7 @@ def _measured(work: Customization, status: CustomizationStatus, context: Context
         train_loss=status.train_loss,
         val_loss=status.val_loss,
         eta_seconds=None if eta is None else round(eta, 1),
+        losses=losses_of(status) or work.losses,
     )
 
 
@@ -87,7 +89,8 @@ def _start(run: Run, candidate: Candidate, work: Customization, context: Context
                 "dataset": {"name": dataset.name if dataset else "", "namespace": context.namespace},
                 "output_model": f"{context.namespace}/{output_name(candidate.model_name)}",
                 "hyperparameters": _hyperparameters(run),
-                "custom_fields": labels(run, candidate, "customization"),
+                "custom_fields": labels(run, candidate, "customization")
+                | {"client_id": run.client_id, "workload_id": run.workload_id},
             }
         )
     now = context.clock()

@@ -17,7 +17,7 @@ from flywheel.config import IclConfig, NimConfig
 from flywheel.curation import curate, eval_rows, icl_rows, training_rows
 from flywheel.models import Record
 from flywheel.orchestrator.context import Context
-from flywheel.orchestrator.embedding import embedder_of
+from flywheel.orchestrator.embedding import auditor_of, embedder_of
 from flywheel.stores.runs.document import EVAL_FILE, Candidate, Dataset, Run, WorkloadType, slug
 
 TRAIN_FILE, VAL_FILE = "training/train_data.jsonl", "validation/val_data.jsonl"
@@ -31,7 +31,10 @@ def build(run: Run, context: Context) -> Run:
     """
     split = run.config.data_split_config
     records = context.logs.query(run.workload)
-    curation = curate(records, workload=run.workload, split=split, conflicts=split.conflicts)
+    auditor = auditor_of(run.config.icl_config, context)
+    curation = curate(
+        records, workload=run.workload, split=split, conflicts=split.conflicts, embedder=auditor
+    )
     kind = _workload_type(run, (*curation.eval, *curation.train))
     objects, seed = split.parse_function_arguments, split.random_seed
     count = context.counter
@@ -39,7 +42,7 @@ def build(run: Run, context: Context) -> Run:
     icl_files: dict[str, bytes] = {}
     enough: dict[str, int] = {}
     selection: dict[str, str] = {}
-    embedder = embedder_of(run.config.icl_config, context.environment, context.embedding_transport)
+    embedder = embedder_of(run.config.icl_config, context)
     moved: list[Candidate] = []
     for candidate in run.candidates:
         path = _icl_path(candidate, len(run.candidates))
@@ -88,6 +91,7 @@ def build(run: Run, context: Context) -> Run:
         curation=curation.report.model_dump(mode="json")
         | {"icl_rows_with_enough_examples": enough}
         | selection,
+        traffic=curation.traffic.model_dump(mode="json"),
         datasets=tuple(datasets),
         candidates=tuple(moved),
     )
@@ -104,13 +108,17 @@ def dataset_name(run: Run, kind: Kind) -> str:
 
 def _upload(run: Run, kind: Kind, files: Mapping[str, bytes], context: Context) -> Dataset:
     name, namespace = dataset_name(run, kind), context.namespace
+    rows = {path: content.count(b"\n") for path, content in files.items()}
+    digest = hashlib.sha256()
+    for path, content in sorted(files.items()):
+        digest.update(f"{path} {len(content)}\n".encode() + content)
+    count = max(rows.values(), default=0) if kind == "icl" else sum(rows.values())
     context.services.hub.upload(
         f"{namespace}/{name}",
         files,
         repo_type="dataset",
         message=f"Run {run.id}: {kind} data of {run.workload}",
     )
-    rows = {path: content.count(b"\n") for path, content in files.items()}
     uri = f"hf://datasets/{namespace}/{name}"
     context.services.entities.put_dataset(
         {
@@ -119,13 +127,17 @@ def _upload(run: Run, kind: Kind, files: Mapping[str, bytes], context: Context) 
             "files_url": uri,
             "project": "flywheel",
             "description": f"{kind} data of {run.workload}, run {run.id}",
-            "custom_fields": {"flywheel_run": run.id},
+            "custom_fields": {
+                "flywheel_run": run.id,
+                "client_id": run.client_id,
+                "workload_id": run.workload_id,
+                "kind": kind,
+                "num_records": count,
+                "sha256": digest.hexdigest(),
+                "rows": rows,
+            },
         }
     )
-    digest = hashlib.sha256()
-    for path, content in sorted(files.items()):
-        digest.update(f"{path} {len(content)}\n".encode() + content)
-    count = max(rows.values(), default=0) if kind == "icl" else sum(rows.values())
     return Dataset(kind=kind, name=name, num_records=count, uri=uri, files=rows, sha256=digest.hexdigest())
 
 

@@ -11,9 +11,10 @@ from flywheel.evaluation.table import Table
 from flywheel.evaluation.verdicts import Verdict, verdicts
 from flywheel.log import get_logger
 from flywheel.nemo.calls import ServiceCallFailed
-from flywheel.orchestrator.comparing import NoSamples, compared, decided_by
+from flywheel.orchestrator.comparing import compared, decided_by
 from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.cost import cost
+from flywheel.orchestrator.samples import NoSamples
 from flywheel.orchestrator.trouble import passing
 from flywheel.stores.runs.document import Candidate, Decision, Evaluation, Run, Score
 

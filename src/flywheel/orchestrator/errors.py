@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flywheel.errors import Conflict, FlywheelError, NotFound, UserError
+from collections.abc import Sequence
+
+from flywheel.errors import Conflict, FlywheelError, NotFound, Unavailable, UserError
 
 
 class MalformedRunId(UserError):
@@ -28,6 +30,14 @@ class NoSuchEvaluation(NotFound):
         super().__init__(f"the job has no {eval_type}{whose} that has begun (its candidates: {candidates})")
 
 
+class NoSuchCandidate(NotFound):
+    code = "no_such_candidate"
+
+    def __init__(self, name: str, candidates: Sequence[str]) -> None:
+        there = ", ".join(map(repr, candidates))
+        super().__init__(f"the job has no candidate {name!r}; its candidates are {there}")
+
+
 class JobStateForbids(Conflict):
     """The job is in a state in which this cannot be done; NVIDIA's API answers 400."""
 
@@ -37,6 +47,15 @@ class JobStateForbids(Conflict):
 
 class UnknownWorkload(UserError):
     code = "unknown_workload"
+
+    def __init__(self, client_id: str, workload_id: str, hint: str) -> None:
+        super().__init__(
+            f"there are no records of workload_id {workload_id!r} with client_id {client_id!r}{hint}"
+        )
+
+
+class WorkloadNotFound(NotFound):
+    code = "workload_not_found"
 
     def __init__(self, client_id: str, workload_id: str, hint: str) -> None:
         super().__init__(
@@ -76,6 +95,81 @@ class JudgeUnusable(UserError):
             f"llm_judge_config: the judge {model} at {url} does not answer: {reason}; mend it, or leave "
             "llm_judge_config out to score with the embedded text-matcher"
         )
+
+
+class ModelNotListed(NotFound):
+    code = "model_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no model {name!r}: it is no candidate of the configuration, and the entity store does"
+            " not know it; GET /api/models lists them"
+        )
+
+
+class DatasetNotListed(NotFound):
+    code = "dataset_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no data set {name!r} in the entity store; GET /api/datasets lists them")
+
+
+class FileNotListed(NotFound):
+    code = "file_not_found"
+
+    def __init__(self, owner: str, path: str) -> None:
+        super().__init__(f"{owner} has no file {path!r}")
+
+
+class ServiceAway(Unavailable):
+    """A service that an answer needs does not answer, or is broken; the same call may do later."""
+
+    code = "service_away"
+
+    def __init__(self, service: str, reason: str) -> None:
+        self.service = service
+        super().__init__(f"the {service} is away: {reason}")
+
+
+class NoRecords(UserError):
+    """Nothing in the body of an import could be read."""
+
+    code = "no_records"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"the body {problem}; send JSON lines, one"
+            ' {"timestamp", "workload_id", "client_id", "request", "response"} each'
+        )
+
+
+class NoLogType(UserError):
+    """A page of another site may send these without being asked about it by the browser."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+    def __init__(self, sent: str, known: tuple[str, ...]) -> None:
+        super().__init__(
+            f"Content-Type is {sent or 'not set'}: send records as {known[0]} (or {', '.join(known[1:])})"
+        )
+
+
+class BodyBroken(UserError):
+    status = 400
+    code = "body_broken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the client went away within its records; some of those before that are kept: send all again"
+        )
+
+
+class BadMoment(UserError):
+    code = "bad_moment"
+
+    def __init__(self, parameter: str, problem: str) -> None:
+        super().__init__(f"{parameter}: {problem}; write 2026-01-31, 2026-01-31T12:00 or seconds")
 
 
 class DeploymentFailed(FlywheelError):

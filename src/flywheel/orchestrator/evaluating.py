@@ -7,15 +7,9 @@ from functools import partial
 from typing import Any
 
 from flywheel.config import TeacherConfig
-from flywheel.nemo.evaluation import (
-    EvaluationJob,
-    EvaluationResult,
-    ModelRef,
-    generic_job,
-    judge_agreement,
-    run_scores,
-    tool_calling_job,
-)
+from flywheel.nemo.evaluation import EvaluationJob, EvaluationResult
+from flywheel.nemo.evaluation_jobs import ModelRef, generic_job, tool_calling_job
+from flywheel.nemo.evaluation_scores import judge_agreement, run_scores
 from flywheel.orchestrator.context import Context
 from flywheel.orchestrator.embedding import embedding_model
 from flywheel.orchestrator.errors import RemoteJobFailed

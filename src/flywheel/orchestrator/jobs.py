@@ -16,9 +16,10 @@ from flywheel.orchestrator.errors import (
     TooFewRecords,
     UnknownWorkload,
 )
+from flywheel.orchestrator.exporting import sent, with_pages
 from flywheel.orchestrator.judge import judge_model
 from flywheel.orchestrator.request import configured, read_request
-from flywheel.stores.runs.document import Run, is_run_id, new_run
+from flywheel.stores.runs.document import Run, RunTrigger, is_run_id, new_run
 from flywheel.stores.runs.errors import RunNotFound, StaleRun
 from flywheel.telemetry import tracing
 
@@ -32,8 +33,8 @@ class Jobs:
         self._context = context
         self._wake = wake
 
-    def start(self, body: object, key: str | None = None) -> Run:
-        """A new run, or the one that this idempotency `key` has started.
+    def start(self, body: object, key: str | None = None, *, trigger: RunTrigger | None = None) -> Run:
+        """A new run, or the one that this idempotency `key` has started; `trigger`: the schedule that asks.
 
         Raises ConfigError, UnknownCandidate, NoCandidates, UnknownWorkload, TooFewRecords and
         IdempotencyKeyReused.
@@ -44,7 +45,7 @@ class Jobs:
         judge_model(config.llm_judge_config, context.environment)  # Its key must be there.
         self._enough(request.workload, config.data_split_config.min_total_records)
         run = new_run(request.workload, config, context.clock(), request.overrides)
-        run = run.but(trace=tracing.traceparent())
+        run = run.but(trace=tracing.traceparent(), trigger=trigger)
         run = context.runs.create(run, key=key, fingerprint=request.fingerprint)
         self._wake(run.id)
         return run
@@ -72,6 +73,18 @@ class Jobs:
             names = ", ".join(c.model_name for c in run.candidates)
             raise NoSuchEvaluation(eval_type, candidate, names)
         return self._context.services.evaluator.samples(jobs[0], query)
+
+    def send(self, job_id: str) -> dict[str, str]:
+        """Log the run at the tracker; the page of each candidate there.
+
+        Raises as `load`, JobStateForbids, NoTracker, and what the tracker raises.
+        """
+        run = self.load(job_id)
+        if not run.finished or run.decision is None:
+            raise JobStateForbids("Cannot export a job that has not come to a decision.")
+        pages = sent(run, self._context)
+        self._change(job_id, lambda current: with_pages(current, pages))
+        return pages
 
     def cancel(self, job_id: str) -> None:
         """Ask for the run's end. Raises as `load`, and JobStateForbids."""

@@ -2,7 +2,8 @@
 
 Nothing polls: workers sleep until the first due time, and `wake` ends that sleep. A sweep at start, whenever
 a run ends and every half minute finds runs that nobody is advancing: left by a process that died, or made
-where nobody called `wake`.
+where nobody called `wake`. Schedules are looked at by a thread of their own, which sleeps until the next one
+is due: a slow step of a run must not make it late.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 
 from flywheel.log import get_logger
 from flywheel.orchestrator.context import Context, Next, after
+from flywheel.orchestrator.scheduling.tick import Scheduler
 from flywheel.orchestrator.workflow import advance
 from flywheel.telemetry import metrics
 
@@ -36,19 +38,25 @@ class Loop:
         self._again: set[str] = set()
         self._sweep_at = 0.0
         self._stopping = False
+        self._over = threading.Event()
+        self._scheduler = Scheduler(context, self.wake)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin; runs that an earlier process left go on at once."""
         self._stopping = False
+        self._over.clear()
         self._sweep_at = time.monotonic()
         for number in range(self._workers):
             thread = threading.Thread(target=self._work, name=f"loop-{number}", daemon=True)
-            thread.start()
             self._threads.append(thread)
+        self._threads.append(threading.Thread(target=self._tick, name="loop-schedules", daemon=True))
+        for thread in self._threads:
+            thread.start()
 
     def stop(self, timeout: float | None = 30.0) -> None:
         """End after the steps in flight, waiting at most `timeout` seconds for each worker."""
+        self._over.set()
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -66,6 +74,10 @@ class Loop:
         """Nothing is being advanced, and nothing is due."""
         with self._changed:
             return not self._busy and not self._when and self._sweep_at > time.monotonic()
+
+    def _tick(self) -> None:
+        while not self._over.wait(self._scheduler.tick()):
+            pass
 
     def _work(self) -> None:
         while (run_id := self._next()) is not None:

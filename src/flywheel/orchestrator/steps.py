@@ -10,6 +10,7 @@ from datetime import datetime
 
 from flywheel.config import TeacherConfig
 from flywheel.errors import ConfigError
+from flywheel.orchestrator.auxiliary import brought_up, planned, released
 from flywheel.orchestrator.candidate import cancel, proceed
 from flywheel.orchestrator.candidate import release as take_down
 from flywheel.orchestrator.context import DONE, NOW, Context, Outcome, after
@@ -19,8 +20,9 @@ from flywheel.orchestrator.decision import decide as best_of
 from flywheel.orchestrator.decision import foreseen
 from flywheel.orchestrator.errors import NothingUseful, RemoteJobFailed, RemoteJobStalled
 from flywheel.orchestrator.evaluating import evaluate_teacher
+from flywheel.orchestrator.exporting import tracked
 from flywheel.orchestrator.judge import TEXT_MATCHER, judge_of, probed
-from flywheel.stores.runs.document import Candidate, Evaluation, Judge, Level, Run, Work
+from flywheel.stores.runs.document import Candidate, Evaluation, Judge, Level, Role, Run, Work
 
 
 def curate(run: Run, context: Context) -> Outcome:
@@ -30,15 +32,49 @@ def curate(run: Run, context: Context) -> Outcome:
             return run, after(context.limits.queue_s)
         started = run.but(status="running", started_at=context.clock())
         return started.noting(context.clock(), "run started"), NOW
-    judge = probed(run.config.llm_judge_config, context.environment, context.judge_transport)
-    run = build(run.but(judge=judge), context)
-    if judge_of(run) is None:
-        run = run.but(judge=Judge(model_name=TEXT_MATCHER, type="local"))
+    return _with_data(run, context) if not run.datasets else _with_judge(run, context)
+
+
+def _with_data(run: Run, context: Context) -> Outcome:
+    """The data sets, once the embedding model answers that they are made with."""
+    embedding = run.config.icl_config.embedding
+    if (wanted := planned(run, "embedding", embedding)) != run:
+        return wanted, NOW  # Written down before it is asked for.
+    if (auxiliary := run.auxiliary("embedding")) and not auxiliary.ready:
+        return _waited(brought_up(run, "embedding", embedding, context), "embedding", context)
+    judge = run.config.llm_judge_config
+    if judge is None or not judge.deployed:  # Before any work, so that a mistake in it costs none.
+        run = run.but(judge=probed(judge, context))
+    run = build(run, context)
     text = ", ".join(f"{d.num_records} {d.kind}" for d in run.datasets)
     run = run.noting(context.clock(), f"data sets uploaded: {text}")
     if expected := foreseen(run):
         run = run.noting(context.clock(), expected)
+    return run, NOW
+
+
+def _with_judge(run: Run, context: Context) -> Outcome:
+    """The judge, where this kind of workload has one, and whether it answers."""
+    judge = judge_of(run)
+    if judge is None:
+        return run.but(judge=Judge(model_name=TEXT_MATCHER, type="local"), step="candidates"), NOW
+    if (wanted := planned(run, "judge", judge)) != run:
+        status = Judge(model_name=judge.model_name or "", type="local", deployment_status="pending")
+        return wanted.but(judge=status), NOW
+    if auxiliary := run.auxiliary("judge"):
+        if not auxiliary.ready:
+            return _waited(brought_up(run, "judge", judge, context), "judge", context)
+        run = run.but(judge=probed(judge, context))
     return run.but(step="candidates"), NOW
+
+
+def _waited(run: Run, role: Role, context: Context) -> Outcome:
+    """When to look again at a model that is coming up."""
+    auxiliary = run.auxiliary(role)
+    if auxiliary is None or auxiliary.ready:
+        return run, NOW
+    since = auxiliary.deployed_at or context.clock()
+    return run, after(context.limits.poll((context.clock() - since).total_seconds()))
 
 
 def candidates(run: Run, context: Context) -> Outcome:
@@ -92,7 +128,8 @@ def _with_teacher(run: Run, teacher: TeacherConfig, context: Context) -> Run:
 
 
 def release(run: Run, context: Context) -> Outcome:
-    """End what still runs elsewhere; the run is over when nothing of it does."""
+    """End what still runs elsewhere; the run is over when nothing of it does. Then it is told to the
+    tracker."""
     ended: list[Candidate] = []
     for candidate in run.candidates:
         if any(work.open for work in candidate.works):
@@ -105,13 +142,13 @@ def release(run: Run, context: Context) -> Outcome:
     if run.teacher is not None and run.teacher.open and run.teacher.job_id:
         context.services.evaluator.cancel_job(run.teacher.job_id)
         run = run.but(teacher=run.teacher.but(status="cancelled", finished_at=context.clock()))
-    change = run.but(candidates=tuple(ended))
-    if any(c.stage != "done" for c in ended):
+    change = released(run, context).but(candidates=tuple(ended))
+    if any(c.stage != "done" for c in ended) or not all(each.released for each in change.auxiliaries):
         return change, after(context.limits.poll_s)
     now = context.clock()
     outcome = run.outcome or "failed"
     ended_run = change.but(step="finished", status=outcome, finished_at=now)
-    return ended_run.noting(now, f"run {outcome}", level=_LEVELS[outcome]), DONE
+    return tracked(ended_run.noting(now, f"run {outcome}", level=_LEVELS[outcome]), context), DONE
 
 
 def erase(run: Run, context: Context) -> Outcome:

@@ -80,6 +80,8 @@ class CeleryWaker:
             worker_hijack_root_logger=False,
             worker_redirect_stdouts=False,
         )
+        lazy = self.celery.connection_for_write()  # Not connected; it knows what Redis' client raises.
+        self._away = (KombuError, OSError, *lazy.connection_errors, *lazy.channel_errors)
 
     def wake(self, run_id: str) -> bool:
         """Have the run looked at now: it is new, or somebody changed it. False: the sweep will have to."""
@@ -147,7 +149,7 @@ class CeleryWaker:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (KombuError, OSError) as error:
+        except self._away as error:
             raise BrokerAway(self._shown_url, str(error)) from error
 
 

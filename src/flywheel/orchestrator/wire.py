@@ -5,21 +5,28 @@ Datetimes go out naive and in UTC, as their clients expect; a field of theirs is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from flywheel.nemo.calls import ServiceUrls
-from flywheel.stores.logs import WorkloadSummary
-from flywheel.stores.runs.document import Candidate, Customization, Evaluation, Run, Score, Work
+from flywheel.stores.runs.brief import Brief, EvaluationEntry, candidate_percent, percent
+from flywheel.stores.runs.document import (
+    Candidate,
+    Customization,
+    Dataset,
+    Evaluation,
+    Run,
+    Score,
+    Work,
+)
 
 _DEPLOYMENT_STATES = frozenset(
     {"created", "pending", "running", "cancelled", "failed", "completed", "ready", "unknown"}
 )
-_SHARES = {"deploy": 5.0, "base-eval": 15.0, "icl-eval": 15.0, "customization": 50.0, "customized-eval": 15.0}
-"""What each work of a candidate counts in the percentage of a run."""
 
 
-def summary(run: Run) -> dict[str, Any]:
+def summary(run: Brief) -> dict[str, Any]:
     """One entry of the list."""
     return {
         "id": run.id,
@@ -28,11 +35,14 @@ def summary(run: Run) -> dict[str, Any]:
         "status": run.status,
         "started_at": _naive(run.started_at or run.created_at),
         "finished_at": _naive(run.finished_at),
-        "datasets": _datasets(run),
+        "datasets": _datasets(run.datasets),
         "error": run.error,
         "step": run.step,
         "created_at": _naive(run.created_at),
         "cancel_requested": run.cancel_requested,
+        "percent": run.percent,
+        "decision": run.decision.model_dump() if run.decision else None,
+        "trigger": run.trigger.model_dump() if run.trigger else None,
     }
 
 
@@ -49,18 +59,20 @@ def detail(run: Run, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
         "num_records": run.num_records,
         "llm_judge": judge.model_dump() if judge else None,
         "nims": [_nim(run, candidate, urls, at) for candidate in run.candidates],
-        "datasets": _datasets(run),
+        "datasets": _datasets(run.datasets),
         "error": run.error,
         "step": run.step,
         "created_at": _naive(run.created_at),
         "updated_at": _naive(run.updated_at),
         "cancel_requested": run.cancel_requested,
         "workload_type": run.workload_type,
+        "auxiliaries": [each.model_dump(exclude={"deployed_at"}) for each in run.auxiliaries],
         "progress": progress(run),
         "teacher": _evaluation(run.teacher, urls, at) if run.teacher else None,
         "decision": run.decision.model_dump() if run.decision else None,
         "curation": run.curation,
         "overrides": run.overrides,
+        "trigger": run.trigger.model_dump() if run.trigger else None,
         "config": run.config.model_dump(mode="json", exclude={"nims"}),
         "trouble": run.trouble.message if run.trouble else None,
         "events": [event.model_dump() | {"at": _naive(event.at)} for event in run.events],
@@ -70,9 +82,7 @@ def detail(run: Run, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
 def progress(run: Run) -> dict[str, Any]:
     """Where the run is: its step, and for each candidate what it does, how far and for how long."""
     candidates = [_candidate_progress(candidate) for candidate in run.candidates]
-    share = sum(c["percent"] for c in candidates) / len(candidates) if candidates else 0.0
-    percent = 100.0 if run.finished else round(2.0 * (run.step != "curate") + 0.97 * share, 1)
-    return {"step": run.step, "percent": percent, "candidates": candidates}
+    return {"step": run.step, "percent": percent(run), "candidates": candidates}
 
 
 def _candidate_progress(candidate: Candidate) -> dict[str, Any]:
@@ -81,7 +91,7 @@ def _candidate_progress(candidate: Candidate) -> dict[str, Any]:
         "model_name": candidate.model_name,
         "stage": candidate.stage,
         "doing": _doing(candidate),
-        "percent": _percent(candidate),
+        "percent": candidate_percent(candidate),
         "deployment": candidate.deployment_status,
         "evaluations": {
             e.eval_type: {"status": e.status, "percent": e.progress} for e in candidate.evaluations
@@ -118,18 +128,6 @@ def _doing(candidate: Candidate) -> str:
     return " + ".join(running) or "work"
 
 
-def _percent(candidate: Candidate) -> float:
-    if candidate.stage in ("release", "done"):
-        return 100.0
-    parts: dict[str, float] = {"deploy": 100.0 if candidate.deployment_ready else 0.0}
-    works: list[tuple[str, Work]] = [(e.eval_type, e) for e in candidate.evaluations]
-    if candidate.customization:
-        works.append(("customization", candidate.customization))
-    parts |= {name: work.progress if work.open else 100.0 for name, work in works}
-    whole = sum(_SHARES[name] for name in parts)
-    return round(sum(_SHARES[name] * done for name, done in parts.items()) / whole, 1)
-
-
 def _nim(run: Run, candidate: Candidate, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
     training = candidate.customization
     state = candidate.deployment_status
@@ -143,7 +141,9 @@ def _nim(run: Run, candidate: Candidate, urls: ServiceUrls, at: datetime) -> dic
         else "unknown",
         "runtime_seconds": _seconds(candidate.started_at, candidate.finished_at, at),
         "evaluations": [
-            _evaluation(e, urls, at) for e in candidate.evaluations if e.status not in ("waiting", "skipped")
+            _evaluation(e, urls, at, candidate.mlflow_uri)
+            for e in candidate.evaluations
+            if e.status not in ("waiting", "skipped")
         ],
         "customizations": [_customization(training, urls, at)]
         if training and training.status not in ("waiting", "skipped")
@@ -169,14 +169,16 @@ def _nim_status(candidate: Candidate) -> str:
     return "failed" if candidate.failed else "completed"
 
 
-def _evaluation(evaluation: Evaluation, urls: ServiceUrls, at: datetime) -> dict[str, Any]:
+def _evaluation(
+    evaluation: Evaluation, urls: ServiceUrls, at: datetime, page: str | None = None
+) -> dict[str, Any]:
     job = evaluation.job_id
     return {
         "eval_type": evaluation.eval_type,
         "scores": {name: score.value for name, score in evaluation.scores.items()},
         **_work(evaluation, at),
         "nmp_uri": f"{urls.evaluator}/v1/evaluation/jobs/{job}" if job else None,
-        "mlflow_uri": None,
+        "mlflow_uri": page,
         "score_details": {name: _score(score) for name, score in evaluation.scores.items()},
         "latency_ms": _latency(evaluation),
         "usage": evaluation.usage or None,
@@ -227,7 +229,7 @@ def _score(score: Score) -> dict[str, Any]:
     return {"value": score.value, "n": score.n, "confidence_interval": interval, "scorer": score.scorer}
 
 
-def _datasets(run: Run) -> list[dict[str, Any]]:
+def _datasets(datasets: Sequence[Dataset]) -> list[dict[str, Any]]:
     return [
         {
             "name": dataset.name,
@@ -237,24 +239,47 @@ def _datasets(run: Run) -> list[dict[str, Any]]:
             "files": dataset.files,
             "sha256": dataset.sha256,
         }
-        for dataset in run.datasets
+        for dataset in datasets
     ]
 
 
-def workload_summary(found: WorkloadSummary) -> dict[str, Any]:
-    """One entry of the list of workloads."""
+def evaluation_entry(found: EvaluationEntry) -> dict[str, Any]:
+    """One entry of the list of evaluations across runs; times in UTC with their zone."""
     return {
-        "client_id": found.workload.client_id,
-        "workload_id": found.workload.workload_id,
-        "count": found.count,
-        "first": found.first,
-        "last": found.last,
+        "run_id": found.run_id,
+        "client_id": found.client_id,
+        "workload_id": found.workload_id,
+        "model_name": found.model_name,
+        "eval_type": found.eval_type,
+        "model": found.model,
+        "status": found.status,
+        "started_at": zulu(found.started_at),
+        "finished_at": zulu(found.finished_at),
+        "dataset": found.dataset.model_dump() if found.dataset else None,
+        "scores": {
+            name: {"value": score.value, "n": score.n, "low": score.low, "high": score.high}
+            for name, score in found.scores.items()
+        },
+        "latency_ms": found.latency_ms,
+        "cost_per_1000": found.cost_per_1000,
     }
+
+
+def zulu(moment: datetime | None) -> str | None:
+    """`2025-04-22T20:31:14.976Z`."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _naive(moment: datetime | None) -> str | None:
     """`2025-04-22T20:31:14.976079`: UTC without a zone."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") if moment else None
+
+
+def moment(at: datetime) -> str:
+    """`2025-04-22T20:31:14Z`, as what is not NVIDIA's tells a time."""
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _seconds(start: datetime | None, end: datetime | None, at: datetime) -> float:

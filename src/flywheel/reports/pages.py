@@ -90,6 +90,7 @@ def _page(template: str, **what: Any) -> str:
         "probability": words.probability,
         "duration": words.duration,
         "moment": words.moment,
+        "epoch": words.epoch,
         "value": words.value,
         "flat": words.flat,
     }

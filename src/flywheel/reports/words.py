@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from markupsafe import Markup
@@ -70,6 +70,13 @@ def moment(text: Any) -> str:
         return f"{datetime.fromisoformat(str(text)):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:
         return str(text) if isinstance(text, str) else DASH
+
+
+def epoch(seconds: Any) -> Any:
+    """2026-01-02 03:04:05 UTC for seconds since the epoch."""
+    if not _number(seconds):
+        return DASH
+    return _data(seconds, f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC")
 
 
 def value(thing: Any) -> Any:

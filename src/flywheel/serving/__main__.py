@@ -21,7 +21,7 @@ from flywheel.lifeline import exit_at_stdin_eof
 from flywheel.log import configure
 from flywheel.serving.errors import ModelUnservable, PortTaken
 from flywheel.serving.spec import ServingSpec, read_spec
-from flywheel.web import Lifespan, make_app
+from flywheel.web import Lifespan, bound_socket, make_app
 
 GRACE_S = 1
 """How long answers that are under way may take after SIGTERM."""
@@ -46,13 +46,10 @@ def main() -> int:
 
 def _listen(spec: ServingSpec) -> socket.socket:
     """A bound socket, not listening yet: who connects before the model is there is refused."""
-    taken = socket.socket(socket.AF_INET6 if ":" in spec.host else socket.AF_INET)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        taken.bind((spec.host, spec.port))
+        return bound_socket(spec.host, spec.port)
     except OSError as error:
         raise PortTaken(spec.host, spec.port, error.strerror or str(error)) from error
-    return taken
 
 
 def _serve(spec: ServingSpec, taken: socket.socket) -> None:

@@ -2,7 +2,7 @@
 """Slots: a value as people say it, the JSON that it means, and what a parameter that takes it is called."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -22,16 +22,6 @@ class Slot:
     """How the value enters a sentence."""
     sample: Callable[[Random], Said]
     describe: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Filled:
-    slot: Slot
-    name: str
-    schema: dict[str, Any]
-    text: str
-    value: Any
-    words: dict[str, Any] = field(default_factory=dict)
 
 
 def _same(make: Callable[[Random], str]) -> Callable[[Random], Said]:

@@ -44,12 +44,14 @@ class Readiness:
     """What `checks` find, looked at again after `keep_s` seconds at the earliest.
 
     They run side by side. One that takes longer than `timeout_s` seconds has failed for now; it is not begun
-    again before it has ended.
+    again before it has ended. What changes is logged, unless `tell` is off.
     """
 
-    def __init__(self, checks: Mapping[str, Check], *, timeout_s: float = 3.0, keep_s: float = 5.0) -> None:
+    def __init__(
+        self, checks: Mapping[str, Check], *, timeout_s: float = 3.0, keep_s: float = 5.0, tell: bool = True
+    ) -> None:
         self._checks = dict(checks)
-        self._timeout_s, self._keep_s = timeout_s, keep_s
+        self._timeout_s, self._keep_s, self._tells = timeout_s, keep_s, tell
         self._pool = ThreadPoolExecutor(max(1, len(checks)), thread_name_prefix="check")
         self._running: dict[str, Future[Sequence[Finding]]] = {}
         self._found: list[Finding] = []
@@ -63,7 +65,8 @@ class Readiness:
             if time.monotonic() >= self._until:
                 self._found = self._look()
                 self._until = time.monotonic() + self._keep_s
-                self._tell()
+                if self._tells:
+                    self._tell()
             return list(self._found)
 
     def close(self) -> None:

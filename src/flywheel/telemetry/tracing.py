@@ -120,8 +120,3 @@ def headers() -> dict[str, str]:
 def carry(request: httpx.Request) -> None:
     """An event hook of httpx clients whose calls are no spans of their own."""
     request.headers.update(headers())
-
-
-async def acarry(request: httpx.Request) -> None:
-    """`carry` for asynchronous clients."""
-    carry(request)

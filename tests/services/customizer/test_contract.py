@@ -16,9 +16,8 @@ from nemo_microservices import (
 
 from flywheel.nemo.customization import CustomizationClient
 from flywheel.services.customizer import CustomizerService, router
-from flywheel.web import nemo_app
 from services.customizer.parts import Control, until
-from serving_apps import serve_app
+from serving_apps import nemo_app, serve_app
 
 OPTION = {"training_type": "sft", "finetuning_type": "lora", "num_gpus": 1, "micro_batch_size": 1}
 CONFIG: dict[str, Any] = {

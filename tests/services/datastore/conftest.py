@@ -1,3 +1,5 @@
+"""A data store on a port of its own."""
+
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -6,8 +8,7 @@ import pytest
 
 from flywheel.services.datastore.router import router
 from flywheel.services.datastore.service import DatastoreService
-from flywheel.web import nemo_app
-from serving_apps import serve_app
+from serving_apps import nemo_app, serve_app
 
 
 @pytest.fixture(scope="session")

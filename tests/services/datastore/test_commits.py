@@ -1,3 +1,5 @@
+"""Commits as clients of hubs send them, read piece by piece however they are cut."""
+
 import base64
 import json
 import tracemalloc

@@ -23,8 +23,7 @@ from flywheel.services.datastore.repositories import Repo, RepoId
 from flywheel.services.datastore.router import router
 from flywheel.services.datastore.service import DatastoreService
 from flywheel.stores.files import Blobs
-from flywheel.web import nemo_app
-from serving_apps import serve_app
+from serving_apps import nemo_app, serve_app
 
 
 def put(service: DatastoreService, path: str, data: bytes) -> Put:
@@ -131,7 +130,7 @@ sys.path.insert(0, sys.argv[2])
 from serving_apps import serve_app
 from flywheel.services.datastore.router import router
 from flywheel.services.datastore.service import DatastoreService
-from flywheel.web import nemo_app
+from serving_apps import nemo_app
 service = DatastoreService(Path(sys.argv[1]))
 service.start()
 with serve_app(nemo_app("datastore", router(service))) as url:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,9 @@ from flywheel.runtime.process import ProcessRuntime
 from flywheel.services.deployments import DeploymentService, ServedModel, proxy_router, router
 from flywheel.services.deployments.engines import Engine, Wanted, local
 from flywheel.services.deployments.keeper import Patience
-from flywheel.web import make_app, nemo_app
+from flywheel.web import make_app
 from services.customizer.parts import MemoryEntityStore, MemoryHub
-from serving_apps import serve_app
+from serving_apps import nemo_app, serve_app
 
 STAND_IN = Path(__file__).with_name("stand_in_engine.py")
 ADAPTER = "ns/customized@cust-1"
@@ -81,13 +81,16 @@ def start(
             raise ModelNotFound(name, "the hub does not know it")
         return tmp_path / "model"
 
-    def start(runtime: ProcessRuntime = runtime) -> DeploymentService:
+    def start(
+        runtime: ProcessRuntime = runtime,
+        models: Sequence[ServedModel] = (ServedModel("flywheel/student", context_length=512),),
+    ) -> DeploymentService:
         service = DeploymentService(
             tmp_path / "deployments",
             runtime=runtime,
             store=EntityStoreClient("http://entities.test", transport=entity_store.transport),
             hub=hub,  # type: ignore[arg-type]
-            models=[ServedModel("flywheel/student", context_length=512)],
+            models=models,
             resolve=resolve,
             engines={"local": Engine(build, "/v1/health/ready")},  # type: ignore[arg-type]
             patience=Patience(startup=20, look=0.02, restart_pauses=(0.01, 0.01)),

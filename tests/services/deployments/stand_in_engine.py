@@ -1,7 +1,8 @@
 """Stands in for an engine: the routes that the deployments use, steered and watched by files in a folder.
 
 `hold` makes it load for ever, `die` ends it at start, `refuse` makes it refuse adapters, `slow` makes it wait
-before it answers. What it does goes to `starts`, `loaded` and `events`.
+before it answers, `embeds` makes it refuse to chat, `cold` to embed. What it does goes to `starts`, `loaded`
+and `events`.
 """
 
 import json
@@ -51,6 +52,11 @@ class Engine(BaseHTTPRequestHandler):
         elif body.get("max_tokens", 0) > 1000:
             error = {"message": "the prompt is too long", "code": "context_length_exceeded", "type": "x"}
             self.answer(400, {"error": error})
+        elif (CONTROL / "embeds").exists() and self.path != "/v1/embeddings":
+            self.answer(404, {"error": {"message": "no such route", "type": "x", "code": "x"}})
+        elif (CONTROL / "cold").exists() and self.path == "/v1/embeddings":
+            note("events", "asked for a vector")
+            self.answer(503, {"error": {"message": "warming up", "type": "x", "code": "x"}})
         elif body.get("stream"):
             self.stream(body)
         else:

@@ -15,7 +15,7 @@ from flywheel.nemo.deployment import ModelDeployment
 from flywheel.nemo.deployment import ModelDeploymentBody as Body
 from flywheel.runtime import Status
 from flywheel.runtime.process import ProcessRuntime
-from flywheel.services.deployments import DeploymentService
+from flywheel.services.deployments import DeploymentService, ServedModel
 from flywheel.services.deployments.service import (
     DeploymentExists,
     DeploymentNotFound,
@@ -66,6 +66,7 @@ def test_a_deployment_becomes_ready_and_is_listed(service: DeploymentService) ->
         "parent": None,
         "max_model_len": 512,
         "permission": [],
+        "sha256": None,
     }
 
 
@@ -81,6 +82,31 @@ def test_it_is_not_listed_before_its_engine_answers(service: DeploymentService, 
     control.remove("hold")
     wait_for(service, "ready")
     assert names(service) == ["flywheel/student"]
+
+
+def test_an_embedding_model_is_ready_when_it_gives_a_vector(
+    service: DeploymentService, control: Control
+) -> None:
+    control.put("embeds", "cold")
+    service.deploy(body())
+    until(lambda: control.lines("events").count("asked for a vector") > 2)
+    assert found(service).status == "running"
+    assert names(service) == []
+
+    control.remove("cold")
+    wait_for(service, "ready")
+    assert names(service) == ["flywheel/student"]
+
+
+def test_a_model_that_is_known_to_embed_is_not_asked_to_chat(start: Start, control: Control) -> None:
+    """Its chat route answers here, which would be taken for its readiness."""
+    service = start(models=[ServedModel("flywheel/student", embeds=True)])
+    control.put("cold")
+    service.deploy(body())
+    until(lambda: control.lines("events").count("asked for a vector") > 2)
+    assert found(service).status == "running"
+    control.remove("cold")
+    wait_for(service, "ready")
 
 
 def test_a_name_is_deployed_once(service: DeploymentService) -> None:

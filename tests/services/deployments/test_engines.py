@@ -62,6 +62,15 @@ def test_vllm(wanted: Wanted) -> None:
     assert spec.env == {"HF_TOKEN": "secret", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"}
 
 
+def test_vllm_with_a_model_that_embeds_is_told_nothing_of_calls_and_adapters(wanted: Wanted) -> None:
+    spec = vllm(replace(wanted, embeds=True, lora=False, context_length=None))
+
+    assert " ".join(spec.command) == (
+        f"vllm serve {wanted.folder} --served-model-name meta/llama --host 127.0.0.1 --port 4321 "
+        "--tensor-parallel-size 2"
+    )
+
+
 @pytest.mark.parametrize(
     ("template", "parser"),
     [

@@ -18,8 +18,7 @@ from flywheel.hub import HubNotFound
 from flywheel.nemo.evaluation import EvaluationClient, EvaluationJob
 from flywheel.services.evaluator.router import router
 from flywheel.services.evaluator.service import EvaluatorService
-from flywheel.web import nemo_app
-from serving_apps import serve_app
+from serving_apps import nemo_app, serve_app
 
 FILES_URL = "hf://datasets/ns/holdout/eval_data.jsonl"
 
@@ -134,7 +133,9 @@ class Room:
 
 
 def room_with(
-    folder: Path, script: Callable[[dict[str, Any]], Reply], models: Sequence[str] = ("student",)
+    folder: Path,
+    script: Callable[[dict[str, Any]], Reply],
+    models: Sequence[str] | Mapping[str, str] = ("student",),
 ) -> Room:
     """A room whose model answers in this process, without a socket."""
     chat = ScriptedChat(script, models)

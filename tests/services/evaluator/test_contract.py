@@ -20,9 +20,8 @@ from flywheel.services.datastore.router import router as datastore_router
 from flywheel.services.datastore.service import DatastoreService
 from flywheel.services.evaluator.router import router
 from flywheel.services.evaluator.service import EvaluatorService
-from flywheel.web import nemo_app
 from services.evaluator.room import Client, Room, finished, record, right, served_room_with
-from serving_apps import serve_app
+from serving_apps import nemo_app, serve_app
 
 FILES_URL = "hf://datasets/dfwbp/flywheel-eval-w-1/eval_data.jsonl"
 

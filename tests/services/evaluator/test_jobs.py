@@ -21,7 +21,8 @@ from fastapi import Request
 from counted import counted
 from flywheel.fake_chat import Reply
 from flywheel.nemo.calls import ServiceCallFailed
-from flywheel.nemo.evaluation import generic_job, run_scores, tool_calling_job
+from flywheel.nemo.evaluation_jobs import generic_job, tool_calling_job
+from flywheel.nemo.evaluation_scores import run_scores
 from flywheel.services.evaluator.lifecycle import JOBS
 from flywheel.stores.entities import Entities
 from services.evaluator.room import FILES_URL, finished, number_of, record, right, room_with, served_room_with
@@ -429,7 +430,7 @@ from serving_apps import serve_app
 from services.evaluator.room import FolderHub
 from flywheel.services.evaluator.router import router
 from flywheel.services.evaluator.service import EvaluatorService
-from flywheel.web import nemo_app
+from serving_apps import nemo_app
 folder, model_url = Path(sys.argv[1]), sys.argv[2]
 hub = FolderHub(folder / "hub")
 service = EvaluatorService(folder / "evaluator", "http://datastore.test", model_url, hub_at=lambda e: hub)

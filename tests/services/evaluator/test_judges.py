@@ -10,13 +10,9 @@ from typing import Any
 import pytest
 
 from flywheel.fake_chat import Reply
-from flywheel.nemo.evaluation import (
-    EvaluationResult,
-    generic_job,
-    judge_agreement,
-    run_scores,
-    tool_calling_job,
-)
+from flywheel.nemo.evaluation import EvaluationResult
+from flywheel.nemo.evaluation_jobs import generic_job, tool_calling_job
+from flywheel.nemo.evaluation_scores import judge_agreement, run_scores
 from services.evaluator.room import FILES_URL, finished, number_of, record, right, room_with
 
 Judge = Callable[[str], Reply]

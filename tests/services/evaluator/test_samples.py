@@ -37,6 +37,19 @@ def test_a_torn_line_is_ignored_and_cut_off_by_the_next(tmp_path: Path) -> None:
     assert len(samples.path.read_bytes().splitlines()) == 2
 
 
+def test_what_is_not_wanted_any_more_is_left_out(tmp_path: Path) -> None:
+    samples = Samples(tmp_path / "samples.jsonl")
+    assert samples.retain({("t", "k0")}) == 0
+    for record in (sample(0), sample(1, score=0), sample(1, score=1), sample(2)):
+        samples.append(record)
+    before = samples.path.stat().st_ino
+    assert samples.retain({("t", "k0"), ("t", "k1"), ("t", "k2"), ("t", "k3")}) == 0
+    assert samples.path.stat().st_ino == before
+    assert samples.retain({("t", "k0"), ("t", "k2"), ("other", "k1")}) == 1
+    samples.append(sample(3))
+    assert Samples(samples.path).records() == [sample(0), sample(2), sample(3)]
+
+
 def test_a_file_that_is_one_torn_line_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_bytes(b'{"task"')

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from flywheel.fake_chat import Reply
-from flywheel.nemo.evaluation import generic_job, run_scores
+from flywheel.nemo.evaluation_jobs import generic_job
+from flywheel.nemo.evaluation_scores import run_scores
 from services.evaluator.room import FILES_URL, Client, finished, record, room_with
 
 GOLD = {"ground_truth": "{{ item.gold }}"}

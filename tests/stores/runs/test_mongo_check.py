@@ -42,7 +42,7 @@ def test_a_server_that_is_well(store: MongoRunStore, config: MongoRuns) -> None:
 
 def test_a_missing_index_is_advice_and_a_full_set_is_well(store: MongoRunStore, config: MongoRuns) -> None:
     store.list(RunQuery())
-    assert "all 5" in {f.check: f.seen for f in store.check(thorough=True)}["runs indexes"]
+    assert "all 7" in {f.check: f.seen for f in store.check(thorough=True)}["runs indexes"]
     with MongoClient[dict[str, Any]](config.url) as client:
         runs = client[config.database]["runs"]
         lost = next(name for name, index in runs.index_information().items() if index["key"][0][0] == "open")

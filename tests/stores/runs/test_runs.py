@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -20,16 +22,21 @@ from flywheel.config import MongoRuns
 from flywheel.models import Workload
 from flywheel.orchestrator.request import configured, read_request
 from flywheel.stores.runs import (
+    Achievement,
     EmbeddedRunStore,
+    EvaluationQuery,
     IdempotencyKeyReused,
     Run,
+    RunMark,
     RunNotFound,
     RunQuery,
     RunStore,
     RunStoreDamaged,
     StaleRun,
+    Standing,
 )
-from flywheel.stores.runs.document import new_run
+from flywheel.stores.runs.brief import brief_of
+from flywheel.stores.runs.document import Dataset, Decision, EvalType, Evaluation, Score, new_run
 from flywheel.stores.runs.mongo import MongoRunStore
 from run_world import WORKLOAD, Clock, nim, settings
 
@@ -279,6 +286,96 @@ def test_neglected_is_what_nobody_has_and_nobody_comes_back_to(store, clock):
     assert store.neglected(4, 10) == (working.id, resting.id, forgotten.id)
 
 
+def decided(run: Run, value: float, metric: str = "similarity", kind: EvalType = "base-eval") -> Run:
+    """The run as it is when its only candidate was measured and chosen."""
+    (candidate,) = run.candidates
+    score = Score(value=value, n=100, low=value - 0.1, high=value + 0.1)
+    measured = candidate.with_work(Evaluation(eval_type=kind, status="completed", scores={metric: score}))
+    decision = Decision(
+        model_name=candidate.model_name,
+        eval_type=kind,
+        metric=metric,
+        value=value,
+        reason="it is the best",
+        verdict=f"promote: {value}",
+        table={"rows": [1, 2, 3]},
+    )
+    return run.but(candidates=(measured,), decision=decision, status="completed", step="finished")
+
+
+def test_a_workload_stands_where_its_last_run_and_its_best_one_left_it(store, clock):
+    def run(value: float | None = None, workload: Workload = WORKLOAD, **how: Any) -> Run:
+        made = store.create(a_run(clock, workload))
+        return made if value is None else store.apply(made, decided(made, value, **how))
+
+    other = Workload("an-app", "tool_router")
+    assert store.standings() == {}
+    run(0.9, metric="another.metric $")  # Of another metric: it is not comparable, however high.
+    best = run(0.8, kind="icl-eval")
+    run(0.7)
+    last = run()
+    open_one = run(workload=other)
+
+    found = store.standings()
+    assert set(found) == {WORKLOAD, other}
+    assert found[WORKLOAD].last == RunMark(id=last.id, status="pending", created_at=last.created_at)
+    assert found[WORKLOAD].best == Achievement(
+        run_id=best.id,
+        model_name="test/0",
+        eval_type="icl-eval",
+        metric="similarity",
+        value=0.8,
+        low=0.8 - 0.1,
+        high=0.8 + 0.1,
+        n=100,
+        verdict="promote: 0.8",
+    )
+    assert found[other] == Standing(
+        last=RunMark(id=open_one.id, status="pending", created_at=open_one.created_at)
+    )
+
+    again = run(0.8)
+    assert store.standings([WORKLOAD])[WORKLOAD].best.run_id == again.id  # Of equals the newest.
+    assert set(store.standings([other, Workload("nobody", "nothing")])) == {other}
+    assert store.standings([]) == {}
+
+
+def test_a_run_that_chose_nobody_is_no_best_one(store, clock):
+    run = store.create(a_run(clock))
+    nothing = Decision(model_name=None, metric="similarity", reason="no evaluation has a similarity")
+    store.apply(run, run.but(decision=nothing, status="failed", step="finished"))
+    assert store.standings()[WORKLOAD].best is None
+
+
+def test_a_run_whose_metric_has_an_odd_name_can_be_the_best(store, clock):
+    run = store.create(a_run(clock))
+    store.apply(run, decided(run, 0.5, metric="a.b $c %"))
+    best = store.standings()[WORKLOAD].best
+    assert (best.metric, best.n) == ("a.b $c %", 100)
+
+
+def _made_older(path: Path) -> None:
+    """The file as versions left it that knew no briefs."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        for index in ("runs_changed", "runs_leading"):
+            db.execute(f"DROP INDEX {index}")
+        for column in ("changed", "brief", "evaluations"):
+            db.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+        db.execute("PRAGMA user_version = 0")
+
+
+def test_a_store_of_an_earlier_version_tells_its_best_runs_too(tmp_path, clock):
+    path = tmp_path / "runs.sqlite"
+    first = EmbeddedRunStore(path)
+    run = first.create(a_run(clock))
+    first.apply(run, decided(run, 0.5))
+    first.close()
+    _made_older(path)
+    second = EmbeddedRunStore(path)
+    assert second.standings()[WORKLOAD].best.run_id == run.id
+    second.close()
+
+
 def test_runs_survive_a_restart(tmp_path, clock):
     first = EmbeddedRunStore(tmp_path / "runs.sqlite")
     run = first.create(a_run(clock))
@@ -311,3 +408,124 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path):
     with pytest.raises(RunStoreDamaged, match="not a usable store of runs"):
         EmbeddedRunStore(path)
     assert path.read_bytes().startswith(b"\x00\x01 not")
+
+
+# What lists show
+
+
+def measured(run: Run, value: float, day: int = 1) -> Run:
+    """The run with its base-eval completed on a day, and a decision for it."""
+    candidate = run.candidates[0]
+    at = run.created_at + timedelta(days=day)
+    evaluation = candidate.evaluations[0].but(
+        status="completed",
+        model=candidate.model_name,
+        started_at=at,
+        finished_at=at,
+        scores={"a.b$c": Score(value=value, n=10, low=value - 0.1, high=value + 0.1)},
+    )
+    decision = Decision(
+        model_name=candidate.model_name,
+        eval_type="base-eval",
+        metric="a.b$c",
+        value=value,
+        reason="the best",
+        verdict="promote: it is",
+        table={"big": "x" * 1000},
+        cost={"teacher": 9.0, "systems": {f"{candidate.model_name} base-eval": 0.5}},
+    )
+    dataset = Dataset(kind="eval", name="set-1", num_records=10, uri="hf://x/set-1", sha256="abc")
+    others = [c.but(evaluations=(), customization=None) for c in run.candidates[1:]]
+    changed = candidate.but(evaluations=(evaluation, *candidate.evaluations[1:]))
+    return run.but(candidates=(changed, *others), decision=decision, datasets=(dataset,))
+
+
+def test_briefs_say_what_the_documents_say(store, clock):
+    first = store.create(a_run(clock))
+    second = store.create(a_run(clock, Workload("other", "w")))
+    second = store.apply(second, measured(second, 0.8).but(status="completed", step="finished"))
+    page = store.briefs(RunQuery(limit=1))
+    assert page.total == 2
+    assert page.runs == (brief_of(second),)
+    assert page.runs[0].percent == 100.0
+    chosen = page.runs[0].decision
+    assert (chosen.value, chosen.low, chosen.high, chosen.n) == (0.8, pytest.approx(0.7), 0.9, 10)
+    assert store.briefs(RunQuery(client_id=first.client_id)).runs == (brief_of(first),)
+    assert store.briefs(RunQuery(limit=5, offset=2)).runs == ()
+
+
+def test_evaluations_of_all_runs_come_newest_first_and_filtered(store, clock):
+    runs = [store.create(a_run(clock, Workload("app", f"w{n % 2}"))) for n in range(4)]
+    for run, day in zip(runs, (3, 1, 4, 2), strict=True):
+        store.apply(run, measured(run, day / 10, day))
+
+    def days(**asked: Any) -> list[float]:
+        page = store.evaluations(EvaluationQuery(**asked))
+        return [each.scores["a.b$c"].value for each in page.evaluations]
+
+    assert days() == [0.4, 0.3, 0.2, 0.1]
+    assert days(limit=2, offset=1) == [0.3, 0.2]
+    assert days(workload_id="w0", client_id="app") == [0.4, 0.3]
+    assert days(model_name="test/0", eval_type="base-eval") == [0.4, 0.3, 0.2, 0.1]
+    assert days(model_name="nobody") == []
+    assert days(eval_type="icl-eval") == []
+    page = store.evaluations(EvaluationQuery(limit=1))
+    assert page.total == 4
+    entry = page.evaluations[0]
+    assert (entry.run_id, entry.cost_per_1000, entry.dataset.sha256) == (runs[2].id, 0.5, "abc")
+
+
+def test_changes_are_told_from_a_mark_on(store, clock):
+    old = store.create(a_run(clock))
+    mark = store.changed(None)
+    assert mark.runs == ()
+    assert store.changed("nonsense").runs == ()
+    new = store.create(a_run(clock))
+    old = store.apply(old, old.but(num_records=1))
+    told = store.changed(mark.mark)
+    assert {(old.id, 1), (new.id, 0)} <= set(told.runs)
+    new = store.apply(new, new.but(num_records=2))
+    told = store.changed(told.mark)
+    assert (new.id, 1) in told.runs
+    store.delete(new.id)
+    newest = store.create(a_run(clock))
+    assert (newest.id, 0) in store.changed(told.mark).runs
+
+
+def test_a_lease_is_no_change(store, clock):
+    run = store.create(a_run(clock))
+    mark = store.changed(None).mark
+    store.lease(run.id, "me", 10)
+    store.renew(run.id, "me", 20)
+    store.release(run.id, "me")
+    assert store.changed(mark).mark == mark
+
+
+def test_a_file_of_an_earlier_version_gets_what_lists_show(tmp_path, clock):
+    path = tmp_path / "runs.sqlite"
+    store = EmbeddedRunStore(path, clock=clock)
+    run = store.create(a_run(clock))
+    run = store.apply(run, measured(run, 0.5))
+    store.close()
+    _made_older(path)
+    store = EmbeddedRunStore(path, clock=clock)
+    assert store.briefs().runs == (brief_of(run),)
+    assert store.evaluations().total == 1
+    store.close()
+
+
+def test_documents_of_an_earlier_version_get_what_lists_show(mongo_url, clock):
+    config = MongoRuns(type="mongo", url=mongo_url, database=f"test-{uuid4().hex}")
+    store = MongoRunStore(config)
+    run = store.create(a_run(clock))
+    run = store.apply(run, measured(run, 0.5))
+    store.close()
+    with MongoClient[dict[str, Any]](mongo_url) as client:
+        fields = dict.fromkeys(("brief", "evaluations", "shown", "touched"), "")
+        client[config.database]["runs"].update_many({}, {"$unset": fields})
+        store = MongoRunStore(config)
+        assert store.briefs().runs == (brief_of(run),)
+        assert store.evaluations().total == 1
+        assert store.load(run.id) == run
+        store.close()
+        client.drop_database(config.database)

@@ -21,6 +21,26 @@ RESAMPLES = 2000
 _CHUNK = 250
 """Resamples at once: bounds the memory."""
 
+SUPPOSED = 0.05
+"""Correlation of two records of a conversation that is supposed before any pair has been seen."""
+SUPPOSED_PAIRS = 30.0
+"""With fewer pairs than this the supposition rules, with more what they show. Both numbers were chosen by
+simulation (docs/statistics.md): a lower one is too wide where mistakes are few, a higher one too narrow where
+the records of a conversation are much alike."""
+LOWEST_EFFECT = 0.9
+"""A design effect below is chance: records of one conversation hardly say more than as many strangers."""
+
+
+def student_of(degrees: float, level: float) -> float:
+    """How many estimated standard errors a two-sided interval of `level` reaches to each side."""
+    return float(stdtrit(degrees, 0.5 + level / 2))
+
+
+def weight_of(pairs: Array, correlation: Array) -> Array:
+    """How far to believe a `correlation` that `pairs` of records showed, from 0 to 1."""
+    supposed = SUPPOSED_PAIRS * (1 - correlation.clip(0.0, 1.0))
+    return np.divide(pairs**2, pairs**2 + supposed**2, out=np.zeros_like(pairs), where=pairs > 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Worth:
@@ -29,9 +49,10 @@ class Worth:
     records: int
     clusters: int
     effect: Array
-    """The design effect, at least 1."""
+    """The design effect, at least LOWEST_EFFECT."""
     quantile: Array
-    """Standard errors to each side: Student's t where a variance was estimated, normal elsewhere."""
+    """Standard errors to each side: Student's t where a variance was estimated, normal where it was not, in
+    between where it was supposed in part."""
 
     @property
     def effective(self) -> Array:
@@ -102,21 +123,52 @@ class ClusterBootstrap:
         """What the records are worth for the mean of each column, whose variance would be `independent` if
         records were; `estimated` where that is from the values' own scatter, not from a proportion.
 
-        None where that cannot be known: less than two conversations. The effect is never below 1: records
-        of one conversation do not say more than as many strangers.
+        None where that cannot be known: less than two conversations.
         """
         records = len(values) if where is None else int(where.sum())
-        effect, clusters = np.ones(values.shape[1]), records
-        if self.clustered:
-            variance, clusters = self.variance(values, where)
-            if np.isnan(variance).any():
-                return None
-            np.divide(variance, independent, out=effect, where=independent > 0)
-            effect = np.maximum(effect, 1.0)
-        if clusters < 2:
-            return None if self.clustered or estimated.any() else Worth(1, 1, effect, effect * z_of(level))
-        student = float(stdtrit(clusters - 1, 0.5 + level / 2))
-        return Worth(records, clusters, effect, np.where(estimated | (effect > 1), student, z_of(level)))
+        ones = np.ones(values.shape[1])
+        if not self.clustered:
+            if records < 2:
+                return None if estimated.any() else Worth(1, 1, ones, ones * z_of(level))
+            quantile = np.where(estimated, student_of(records - 1, level), z_of(level))
+            return Worth(records, records, ones, quantile)
+        variance, clusters = self.variance(values, where)
+        if np.isnan(variance).any():
+            return None
+        effect, weight = self._effect(values, variance, independent, where, estimated)
+        z, t = z_of(level), student_of(clusters - 1, level)
+        return Worth(records, clusters, effect, np.where(estimated, t, z + weight * (t - z)))
+
+    def _effect(
+        self,
+        values: Array,
+        variance: Array,
+        independent: Array,
+        where: NDArray[np.bool_] | None,
+        graded: NDArray[np.bool_],
+    ) -> tuple[Array, Array]:
+        """The design effect of each column, and how much of it was seen rather than supposed, from 0 to 1.
+
+        A design effect of 1 + partners · correlation, where a record has `partners` others in its
+        conversation on average, says how correlated the records of a conversation are. Few mistakes say
+        little of that: what was seen is averaged with what is supposed. A pair counts as seen unless both
+        its records have the usual value; a strong correlation shows in fewer pairs than a weak one. Grades
+        differ in nearly every pair and are believed.
+        """
+        inside = np.ones(len(values), dtype=bool) if where is None else where
+        usual = inside[:, None] & (values == np.median(values[inside], axis=0))
+        sizes = self.sums(inside.astype(np.float64)[:, None])
+        all_pairs = float((sizes * (sizes - 1)).sum()) / 2
+        partners = 2 * all_pairs / float(sizes.sum())
+        if partners == 0:  # A slice may hold no two records of one conversation.
+            return np.ones(values.shape[1]), np.zeros(values.shape[1])
+        alike = self.sums(usual.astype(np.float64))
+        pairs = all_pairs - (alike * (alike - 1)).sum(axis=0) / 2
+        ratio = np.divide(variance, independent, out=np.ones(values.shape[1]), where=independent > 0)
+        seen = (ratio - 1) / partners
+        weight = np.where(independent > 0, np.where(graded, 1.0, weight_of(pairs, seen)), 0.0)
+        correlation = weight * seen + (1 - weight) * SUPPOSED
+        return np.maximum(1 + partners * correlation, LOWEST_EFFECT), weight
 
     def _weights(self) -> Iterator[Array]:
         """How often each conversation is in each resample (up to _CHUNK resamples × conversations)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,10 @@ def _interval(
         ]
     if all(value in (0.0, 1.0) for value in values):
         return wilson(math.fsum(values), len(values), level)
-    return normal(values, level)
+    found = normal(values, level)
+    if min(values) < 0.0 or max(values) > 1.0:
+        return found
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))  # Shares: so is their mean.
 
 
 def percentile(values: Sequence[float], share: float) -> float:

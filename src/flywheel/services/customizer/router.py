@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Query, Request
 
 from flywheel.nemo.conventions import Deleted, ListQuery
 from flywheel.nemo.customization import ConfigBody, JobBody, TargetBody
@@ -12,6 +12,7 @@ from flywheel.services.customizer.catalog import Catalog
 from flywheel.services.customizer.service import CustomizerService
 
 Answer = dict[str, Any]
+Tail = Annotated[int, Query(ge=1, le=10_000)]
 Change = Annotated[dict[str, Any], Body()]
 
 
@@ -86,8 +87,9 @@ def _jobs(routes: APIRouter, service: CustomizerService) -> None:
         return service.job_status(job_id)
 
     @routes.get("/v1/customization/jobs/{job_id}/container-logs")
-    def container_logs(job_id: str) -> Answer:
-        return service.container_logs(job_id)
+    def container_logs(job_id: str, tail: Tail = 200) -> Answer:
+        """`tail`, the number of lines, is ours."""
+        return service.container_logs(job_id, tail)
 
     # NVIDIA's blueprint calls the second address, which its own server does not have.
     @routes.post("/v1/customization/jobs/{job_id}/cancel")

@@ -158,13 +158,13 @@ class CustomizerService:
         log.info("customization job cancelled", extra={"job": job_id})
         return jobs.public(job)
 
-    def container_logs(self, job_id: str) -> Document:
-        """What the training program printed last."""
+    def container_logs(self, job_id: str, tail: int = 200) -> Document:
+        """The last `tail` lines that the training program printed."""
         status = self._job(job_id)["status"]
         entry = {
             "object": "Process",
             "events": [],
-            "logs": {"training": self._runtime.logs(job_id)},
+            "logs": {"training": self._runtime.logs(job_id, tail)},
             "status": {"phase": status},
         }
         return {"entries": {job_id: entry}, "error": None}

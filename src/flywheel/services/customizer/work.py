@@ -153,7 +153,7 @@ class Worker:
             },
             "artifact": self._artifact(job, "created"),
             "peft": {"finetuning_type": "lora"},
-            "custom_fields": {"customization_job": job["id"]},
+            "custom_fields": _made_by(job),
         }
         self.store.create_model(body)
 
@@ -336,7 +336,7 @@ class Worker:
         namespace, name = job["output_model"].split("/", 1)
         change = {
             "artifact": self._artifact(job, status),
-            "custom_fields": {"customization_job": job["id"], **fields},
+            "custom_fields": {**_made_by(job), **fields},
         }
         self.store.update_model(namespace, name, change)
 
@@ -380,6 +380,11 @@ def _labels(job: Document) -> dict[str, str]:
     """What the training is found by: this service, the model, and the run that wants it, where known."""
     run = (job.get("custom_fields") or {}).get("flywheel_run")
     return {**LABELS, "model": job["config_snapshot"]["base_model"], **({"run": str(run)} if run else {})}
+
+
+def _made_by(job: Document) -> dict[str, Any]:
+    """Where a model comes from: what its job was given to remember, and the job."""
+    return {**(job.get("custom_fields") or {}), "customization_job": job["id"]}
 
 
 def repo_and_revision(model: str) -> tuple[str, str]:

@@ -32,6 +32,7 @@ from flywheel.services.datastore.git import Entry, File, Folder, lfs_pointer
 from flywheel.services.datastore.repositories import MAIN, Repo, RepoId, RepoType, Revision
 from flywheel.services.datastore.service import DatastoreService
 from flywheel.stores.files import CHUNK
+from flywheel.web import arriving
 
 log = get_logger(__name__)
 
@@ -506,18 +507,9 @@ def _hub_url(request: Request) -> str:
 
 
 def _body(request: Request) -> Iterator[bytes]:
-    """The request's body as it arrives, about a mebibyte at a time, for a function that runs in a thread."""
-    stream = request.stream()
-
-    async def following() -> bytes:
-        data = bytearray()
-        while len(data) < CHUNK and (chunk := await anext(stream, None)) is not None:
-            data += chunk
-        return bytes(data)
-
+    """The request's body as it arrives, about a mebibyte at a time."""
     try:
-        while data := from_thread.run(following):
-            yield data
+        yield from arriving(request, CHUNK)
     except ClientDisconnect as e:
         raise BadUpload("the client went away within its upload; nothing of it is kept") from e
 

@@ -19,6 +19,8 @@ class Backend:
     model: str
     loads_adapters: bool
     max_model_len: int | None = None
+    sha256: str | None = None
+    """Of the model's files; None where the engine fetches them itself."""
     adapters: dict[str, str] = field(default_factory=dict)
     since: int = field(default_factory=lambda: int(time.time()))
     in_flight: int = 0
@@ -93,4 +95,5 @@ def _entry(backend: Backend, name: str) -> dict[str, Any]:
         "parent": None if base else backend.model,
         "max_model_len": backend.max_model_len,
         "permission": [],
+        "sha256": backend.sha256 if base else None,
     }

@@ -27,7 +27,8 @@ _VLLM_PARSERS: Final = {"hermes": "hermes", "llama3": "llama3_json", "mistral": 
 @dataclass(frozen=True)
 class ServedModel:
     """A model of the settings and how to serve it. `path` is a folder or a hub's name; None: `name`. `image`
-    is the engine's in a cluster; None: the engine's usual one."""
+    is the engine's in a cluster; None: the engine's usual one. One that `embeds` makes vectors and does not
+    chat."""
 
     name: str
     path: str | None = None
@@ -35,6 +36,7 @@ class ServedModel:
     gpus: int = 0
     context_length: int | None = None
     image: str | None = None
+    embeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Wanted:
     lora: bool = True
     entity_store_url: str | None = None
     run: str | None = None
+    embeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,9 @@ def vllm(wanted: Wanted) -> LaunchSpec:
     command = ["vllm", "serve", str(wanted.folder), "--served-model-name", wanted.model]
     command += ["--host", wanted.site.host, "--port", str(wanted.port)]
     command += ["--tensor-parallel-size", str(max(1, wanted.gpus))]
-    command += ["--enable-auto-tool-choice", "--tool-call-parser", _VLLM_PARSERS[_call_syntax(wanted.folder)]]
+    if not wanted.embeds:  # vLLM sees by itself what a model is for; what is said of calls would be refused.
+        parser = _VLLM_PARSERS[_call_syntax(wanted.folder)]
+        command += ["--enable-auto-tool-choice", "--tool-call-parser", parser]
     if wanted.context_length:
         command += ["--max-model-len", str(wanted.context_length)]
     if wanted.lora:

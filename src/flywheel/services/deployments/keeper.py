@@ -22,6 +22,7 @@ from flywheel.log import get_logger
 from flywheel.nemo.deployment import DeploymentState
 from flywheel.runtime import LaunchConflict, NotEnoughGpus, Runtime, Status
 from flywheel.services.deployments.backends import Backend, Backends
+from flywheel.services.deployments.contents import Contents
 from flywheel.services.deployments.engines import Engine, ServedModel, Wanted
 from flywheel.stores.entities import Document, Entities, EntityNotFound
 from flywheel.telemetry import tracing
@@ -71,6 +72,7 @@ class Tools:
     entity_store_url: str | None
     patience: Patience
     ready: Callable[[], None]
+    contents: Contents = field(default_factory=Contents)
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=5))
 
 
@@ -157,7 +159,8 @@ class Keeper:
             image=image if engine.contained else model.image,
             disk=nim.get("pvc_size") or None,
             env=env,
-            lora=not nim.get("disable_lora_support"),
+            lora=not (nim.get("disable_lora_support") or model.embeds),
+            embeds=model.embeds,
             entity_store_url=tools.entity_store_url,
             run=(document.get("custom_fields") or {}).get("flywheel_run"),
         )
@@ -187,19 +190,22 @@ class Keeper:
         """
         with self._span("launch", wanted):
             url = self._launch(wanted, engine)
-        while url is not None and (life := self._life(url, engine, wanted)) is not None:
-            self._offer(wanted, engine, url)
+        while url is not None:
+            with self._span("load", wanted):
+                # Hashed while the engine loads: both read the same files.
+                folder = wanted.folder if engine.needs_files else None
+                content = self._tools.contents.sha256(folder, self._over.is_set) if folder else None
+                life = self._answers(url, engine, wanted)
+            if life is None:
+                return
+            self._offer(wanted, engine, url, content)
             self._watch(life)
-
-    def _life(self, url: str, engine: Engine, wanted: Wanted) -> str | None:
-        with self._span("load", wanted):
-            return self._answers(url, engine, wanted.model)
 
     def _span(self, what: str, wanted: Wanted) -> AbstractContextManager[tracing.Span]:
         about = {"flywheel.deployment": self._id, "flywheel.model": wanted.model}
         return tracing.span(f"deployment {what}", about, parent=self._trace)
 
-    def _offer(self, wanted: Wanted, engine: Engine, url: str) -> None:
+    def _offer(self, wanted: Wanted, engine: Engine, url: str, content: str | None) -> None:
         tools = self._tools
         backend = Backend(
             deployment_id=self._id,
@@ -207,6 +213,7 @@ class Keeper:
             model=wanted.model,
             loads_adapters=engine.loads_adapters,
             max_model_len=wanted.context_length,
+            sha256=content,
         )
         tools.backends.add(backend)
         self._settle("ready", f"{wanted.model} answers", url=url + "/v1")
@@ -255,7 +262,7 @@ class Keeper:
             return handle.address
         return None
 
-    def _answers(self, url: str, engine: Engine, model: str) -> str | None:
+    def _answers(self, url: str, engine: Engine, wanted: Wanted) -> str | None:
         """Wait for the engine's first answer: which life of it gave it. None when it is over before.
 
         What it spends waiting for a machine does not count as its start."""
@@ -273,8 +280,8 @@ class Keeper:
                 continue
             if told != "loading":
                 told = "loading"
-                self._settle("running", f"{model} is loading")
-            if self._completes(url, engine, model):
+                self._settle("running", f"{wanted.model} is loading")
+            if self._works(url, engine, wanted):
                 return status.life or ""
             if time.monotonic() > end:
                 output = tools.runtime.logs(self._id, tail=20)
@@ -282,20 +289,28 @@ class Keeper:
                 raise EngineEnded(f"no answer from {url} in {patience.startup:g} s", output)
         return None
 
-    def _completes(self, url: str, engine: Engine, model: str) -> bool:
-        """Whether the engine says that it is ready, and answers a question. One that refuses the question as
-        it is, such as an embedding model, answers too."""
-        http, question = self._tools.http, {"role": "user", "content": "hi"}
-        body = {"model": model, "messages": [question], "max_tokens": 1}
+    def _works(self, url: str, engine: Engine, wanted: Wanted) -> bool:
+        """Whether the engine says that it is ready, and answers a question: of a model that refuses to chat,
+        or is known to embed, for a vector. One that refuses both as they are answers too."""
         try:
-            if not http.get(url + engine.health).is_success:
+            if not self._tools.http.get(url + engine.health).is_success:
                 return False
-            return (
-                http.post(url + "/v1/chat/completions", json=body, timeout=_FIRST_ANSWER_S).status_code < 500
-            )
+            if not wanted.embeds:
+                messages = [{"role": "user", "content": "hi"}]
+                status = self._asked(
+                    url + "/v1/chat/completions",
+                    {"model": wanted.model, "messages": messages, "max_tokens": 1},
+                )
+                if status < 400 or status >= 500:
+                    return status < 400
+            embedded = self._asked(url + "/v1/embeddings", {"model": wanted.model, "input": ["hi"]})
         except httpx.TransportError as error:
             log.debug("not answering yet", extra={"url": url, "error": str(error)})
             return False
+        return embedded < (400 if wanted.embeds else 500)
+
+    def _asked(self, url: str, body: Mapping[str, object]) -> int:
+        return self._tools.http.post(url, json=dict(body), timeout=_FIRST_ANSWER_S).status_code
 
     def _ended(self, status: Status) -> EngineEnded:
         reason = status.cause or ("it ended by itself" if status.state == "succeeded" else status.state)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Query, Request
 
 from flywheel.nemo.conventions import Deleted, ListQuery
 from flywheel.nemo.deployment import DeploymentConfigBody, ModelDeploymentBody
 from flywheel.services.deployments.service import DeploymentService
 
 Answer = dict[str, Any]
+Tail = Annotated[int, Query(ge=1, le=10_000)]
 Change = Annotated[dict[str, Any], Body()]
 
 
@@ -29,6 +30,11 @@ def router(service: DeploymentService) -> APIRouter:
     @routes.get("/model-deployments/{namespace}/{name}")
     def get_deployment(namespace: str, name: str) -> Answer:
         return service.deployment(namespace, name)
+
+    @routes.get("/model-deployments/{namespace}/{name}/logs")
+    def deployment_logs(namespace: str, name: str, tail: Tail = 200) -> Answer:
+        """Ours: the last lines that its server wrote, also after it was taken down."""
+        return service.logs(namespace, name, tail)
 
     @routes.patch("/model-deployments/{namespace}/{name}")
     def change_deployment(namespace: str, name: str, change: Change) -> Answer:

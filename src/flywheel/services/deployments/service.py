@@ -29,6 +29,9 @@ from flywheel.telemetry import metrics, tracing
 log = get_logger(__name__)
 
 CONFIGS = "deployment configs"
+FORMER = "former deployments"
+FORMER_KEPT = 1_000
+"""Deployments that were deleted and whose output can still be asked for by name."""
 _FIXED = frozenset(
     {"id", "name", "namespace", "created_at", "updated_at", "status_details", "url", "deployed", "adapters"}
 )
@@ -190,6 +193,18 @@ class DeploymentService:
         page = self._entities.list(DEPLOYMENTS, query)
         return page.model_copy(update={"data": [self._public(doc) for doc in page.data]})
 
+    def logs(self, namespace: str, name: str, tail: int) -> Document:
+        """The last `tail` lines that the engine wrote; of one that was deleted too, while it is among the
+        last thousand. Raises DeploymentNotFound."""
+        try:
+            found = self._entities.get(DEPLOYMENTS, namespace, name)["id"]
+        except EntityNotFound as error:
+            try:
+                found = self._entities.get(FORMER, namespace, name)["id"]
+            except EntityNotFound:
+                raise DeploymentNotFound(namespace, name) from error
+        return {"id": found, "logs": self._runtime.logs(found, tail)}
+
     def change(self, namespace: str, name: str, change: Mapping[str, Any]) -> Document:
         """Change what describes the deployment. Another model or engine needs another deployment."""
         if "config" in change:
@@ -203,6 +218,7 @@ class DeploymentService:
         """Strike it out; its engine ends soon after."""
         deployment_id = self._found(namespace, name)["id"]
         self._entities.delete(DEPLOYMENTS, deployment_id)
+        self._remember(deployment_id, namespace, name)
         keeper = self._keepers.pop(deployment_id, None)
         metrics.DEPLOYMENTS.set(len(self._keepers))
         if keeper is not None:
@@ -211,6 +227,14 @@ class DeploymentService:
         self._adapters.forget(deployment_id)
         log.info("deployment deleted", extra={"deployment": deployment_id})
         return Deleted(id=deployment_id)
+
+    def _remember(self, deployment_id: str, namespace: str, name: str) -> None:
+        """Whose output the runtime keeps under this id, for those who ask later."""
+        former = self._entities.all(FORMER)
+        for place, old in enumerate(former):
+            if (old["namespace"], old["name"]) == (namespace, name) or place <= len(former) - FORMER_KEPT:
+                self._entities.delete(FORMER, old["id"])
+        self._entities.create(FORMER, {"id": deployment_id, "namespace": namespace, "name": name})
 
     # Deployment configs
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import httpx
 
 from flywheel.chat import ChatClient
 from flywheel.embeddings import EmbeddingClient
-from flywheel.errors import ChatError, FlywheelError
+from flywheel.errors import FlywheelError
 from flywheel.evaluation.agreement import judge_agreement
 from flywheel.evaluation.asking import Send
 from flywheel.evaluation.examples import make_examples
@@ -29,16 +30,19 @@ from flywheel.evaluation.run import evaluate
 from flywheel.evaluation.sample import Example, Scored
 from flywheel.evaluation.throttle import Throttle
 from flywheel.hub import Hub, HubError
+from flywheel.log import get_logger
+from flywheel.nemo.datastore import hub_endpoint
 from flywheel.patience import Sleep
 from flywheel.services.evaluator.datasets import BadDataset, HubAt, Row, fetch_rows
-from flywheel.services.evaluator.plan import Endpoint, Plan, Source, TaskPlan, make_plan
+from flywheel.services.evaluator.plan import Endpoint, Plan, Source, TaskPlan, make_plan, proxy_url
+from flywheel.services.evaluator.proxied import Proxied
 from flywheel.services.evaluator.samples import Record, Samples
 from flywheel.telemetry import metrics
 
 _HUB_TRIES: Final = 60
 """How often, once a second, a datastore that does not answer is asked for the rows."""
-_MODEL_TRIES: Final = 300
-"""How often, once a second, a restarted job looks whether its model is back on the proxy."""
+
+log = get_logger(__name__)
 
 
 class TooManyFailures(FlywheelError):
@@ -112,6 +116,7 @@ class JobRun:
         self._resumed = earlier is not None
         self.progress = Progress(total=earlier or 0, done=len(self.samples.records()) if earlier else 0)
         self._failed: dict[tuple[str, str], str] = {}
+        self._proxied = Proxied()
 
     async def run(self) -> Outcome:
         """Everything; raises a FlywheelError that says why there is no result."""
@@ -121,21 +126,27 @@ class JobRun:
             nim_url = self._around.nim_url
             judges, embedders = self._judges(clients), self._embedders(clients)
             plan = make_plan(self._config, self._target, nim_url, judges, embedders)
+            client = self._client(plan, clients)
+            await self._look_at_proxy(clients)
             examples = {task.name: await self._examples(task, plan) for task in plan.tasks}
-            known = {(record["task"], record["key"]): record for record in self.samples.records()}
+            known = self._known(examples)
             self.progress.tasks = {task.name: "pending" for task in plan.tasks}
             self.progress.done = len(known)
             self.progress.total = sum(map(len, examples.values()))
             self._planned(self.progress)
-            client = self._client(plan, clients)
-            if self._resumed and client and plan.target and plan.target.proxied:
-                await self._until_served(client, plan.target.model)
             for task in plan.tasks:
                 self.progress.tasks[task.name] = "running"
                 await self._task(task, plan, client, examples[task.name], known)
                 self.progress.tasks[task.name] = "completed"
         self.samples.sync()
         return self._outcome(plan)
+
+    def _known(self, examples: Mapping[str, list[Example]]) -> dict[tuple[str, str], Record]:
+        """What is scored already, of the model and by the scorers that there are now."""
+        wanted = {(task, example.key) for task, found in examples.items() for example in found}
+        if gone := self.samples.retain(wanted):
+            log.warning("samples of another model or scorer were left out", extra={"samples": gone})
+        return {(record["task"], record["key"]): record for record in self.samples.records()}
 
     async def _task(
         self,
@@ -185,7 +196,10 @@ class JobRun:
             for task in plan.tasks
             for name, metric in task.metrics.items()
         }
-        return Outcome(tasks, {**facts(records), "judge_agreement": judged, "scorers": scorers})
+        fields = {**facts(records), "judge_agreement": judged, "scorers": scorers}
+        if plan.target is not None:
+            fields["model"] = {"name": plan.target.model, "sha256": self._proxied.content_of(plan.target)}
+        return Outcome(tasks, fields)
 
     async def _examples(self, task: TaskPlan, plan: Plan) -> list[Example]:
         rows = await self._rows(task.source, task.name)
@@ -200,6 +214,7 @@ class JobRun:
             defaults=plan.params.request_fields(),
             scorers=task.scorers,
             plain_completion=task.type == "completion",
+            content=self._proxied.content_of(plan.target) if plan.target and asks else None,
         )
         if all(example.bad_reference is not None for example in examples):
             reason = examples[0].bad_reference if examples else "it has no rows"
@@ -209,7 +224,7 @@ class JobRun:
     async def _rows(self, source: Source, task: str) -> list[Row]:
         if source.rows is not None or source.files_url is None:
             return [dict(row) for row in source.rows or ()]
-        hub = self._around.hub_at(source.hf_endpoint or f"{self._around.datastore_url.rstrip('/')}/v1/hf")
+        hub = self._around.hub_at(source.hf_endpoint or hub_endpoint(self._around.datastore_url))
         into = self._folder / "data" / str(list(self._config["tasks"]).index(task))
         return await self._fetch(source.files_url, hub, into)
 
@@ -225,15 +240,10 @@ class JobRun:
             await self._around.sleep(1.0)
         raise AssertionError("unreachable: the last try returns or raises")
 
-    async def _until_served(self, client: ChatClient, model: str) -> None:
-        """Wait until the proxy offers the model again. If it never does, the first request says so best."""
-        for _ in range(_MODEL_TRIES):
-            try:
-                if model in await client.models():
-                    return
-            except ChatError:
-                pass  # The proxy is starting as well.
-            await self._around.sleep(1.0)
+    async def _look_at_proxy(self, clients: list[ChatClient]) -> None:
+        if self._proxied.asked:
+            client = self._connect(Endpoint(proxy_url(self._around.nim_url), ""), 30.0, clients)
+            await self._proxied.look(client, self._around.sleep, again=self._resumed)
 
     def _client(self, plan: Plan, clients: list[ChatClient]) -> ChatClient | None:
         if plan.target is None:
@@ -247,7 +257,10 @@ class JobRun:
                 endpoint.base_url.rstrip("/").endswith("/completions") and "/chat/" not in endpoint.base_url
             )
             send = client.complete if plain else client.chat
-            return Judge(endpoint.model, send, self._around.judge_cache, sleep=self._around.sleep)
+            content = partial(self._proxied.content_of, endpoint)
+            return Judge(
+                endpoint.model, send, self._around.judge_cache, content=content, sleep=self._around.sleep
+            )
 
         return judge_at
 
@@ -268,6 +281,8 @@ class JobRun:
     def _connect(self, endpoint: Endpoint, timeout: float, clients: list[ChatClient]) -> ChatClient:
         client = ChatClient(endpoint.base_url, endpoint.api_key, self._around.transport, timeout)
         clients.append(client)
+        if endpoint.proxied:
+            self._proxied.asked.add(endpoint.model)
         return client
 
 

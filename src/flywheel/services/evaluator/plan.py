@@ -155,20 +155,21 @@ async def _no_vectors(texts: Sequence[str], input_type: str | None) -> list[list
 def endpoint_of(model: Any, where: str, nim_url: str) -> Endpoint:
     """A name is served by the model proxy; an `api_endpoint` says itself where. Raises BadPlan."""
     if isinstance(model, str) and model:
-        return Endpoint(_proxy(nim_url), model, proxied=True)
+        return Endpoint(proxy_url(nim_url), model, proxied=True)
     if not isinstance(model, Mapping):
         raise BadPlan(where, f"{model!r} is neither a model's name nor an object with an api_endpoint")
     api = model.get("api_endpoint")
     if api is None and model.get("name"):
         namespace = model.get("namespace")
         name = f"{namespace}/{model['name']}" if namespace else str(model["name"])
-        return Endpoint(_proxy(nim_url), name, proxied=True)
+        return Endpoint(proxy_url(nim_url), name, proxied=True)
     if not isinstance(api, Mapping) or not api.get("url") or not api.get("model_id"):
         raise BadPlan(f"{where}.api_endpoint", "needs url and model_id")
     return Endpoint(str(api["url"]), str(api["model_id"]), api.get("api_key") or None)
 
 
-def _proxy(nim_url: str) -> str:
+def proxy_url(nim_url: str) -> str:
+    """The root of OpenAI's routes at the model proxy."""
     return nim_url.rstrip("/").removesuffix("/v1") + "/v1"
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
 from flywheel.nemo.conventions import Deleted, ListQuery
 from flywheel.services.evaluator.lifecycle import JOBS, RESULTS
@@ -97,7 +97,7 @@ def _jobs(routes: APIRouter, service: EvaluatorService) -> None:
     @routes.get("/jobs/{job_id}/download-results", response_class=Response)
     def download_results(job_id: str) -> Response:
         headers = {"Content-Disposition": f'attachment; filename="{job_id}.zip"'}
-        return Response(service.download(job_id), 200, headers, "application/zip")
+        return StreamingResponse(service.download(job_id), 200, headers, "application/zip")
 
     @routes.get("/jobs/{job_id}/samples", response_class=Response)
     def list_samples(job_id: str, request: Request) -> Response:

@@ -12,10 +12,12 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from flywheel.errors import StorageFull
 
@@ -34,8 +36,16 @@ class Samples:
 
     def records(self) -> list[Record]:
         """The newest record of every sample, in the order of task and data."""
-        newest = {(record["task"], record["key"]): record for record in self._lines()}
-        return sorted(newest.values(), key=lambda record: (record["task"], record["index"]))
+        return [_loads(line) for line in self.lines()]
+
+    def lines(self) -> Iterator[bytes]:
+        """The same as JSON."""
+        newest: dict[tuple[str, str], tuple[int, bytes]] = {}
+        for line in self._lines():
+            about = _about(line)
+            newest[about.task, about.key] = about.index, line
+        for _, (_, line) in sorted(newest.items(), key=lambda item: (item[0][0], item[1][0])):
+            yield line
 
     def append(self, record: Record) -> None:
         """Raises StorageFull; then nothing of the record is in the file."""
@@ -56,6 +66,33 @@ class Samples:
                     if error.errno in (errno.ENOSPC, errno.EDQUOT):
                         raise StorageFull(f"a sample of {self.path.parent.name}") from error
                     raise
+
+    def retain(self, wanted: Collection[tuple[str, str]]) -> int:
+        """Leave out the samples that are not `wanted`, by task and key; how many that were.
+
+        Raises StorageFull; then all are still there.
+        """
+        with self._lock:
+            lines = [(_about(line), line) for line in self._lines()]
+            gone = len({(about.task, about.key) for about, _ in lines}.difference(wanted))
+            if gone:
+                kept = [line for about, line in lines if (about.task, about.key) in wanted]
+                self._replace(b"".join(kept))
+        return gone
+
+    def _replace(self, content: bytes) -> None:
+        part = self.path.with_suffix(".part")
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull(f"the samples of {self.path.parent.name}") from error
+            raise
 
     def sync(self) -> None:
         """Force everything to the disk."""
@@ -79,13 +116,39 @@ class Samples:
             file.seek(size - 1)
             return file.read(1)
 
-    def _lines(self) -> Iterator[Record]:
+    def _lines(self) -> Iterator[bytes]:
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n"):
-                    yield json.loads(line)
+                    yield line
+
+
+class _About(msgspec.Struct):
+    """What a line is sorted by."""
+
+    task: str
+    key: str
+    index: int
+
+
+_READ_ABOUT = msgspec.json.Decoder(_About)
+
+
+def _about(line: bytes) -> _About:
+    try:
+        return _READ_ABOUT.decode(line)
+    except ValueError:
+        return msgspec.convert(json.loads(line), _About)
+
+
+def _loads(line: bytes) -> Record:
+    try:
+        record: Record = msgspec.json.decode(line)
+    except ValueError:  # Half a surrogate pair, which JSON may hold and UTF-8 may not.
+        record = json.loads(line)
+    return record
 
 
 def _dumps(record: Record) -> bytes:

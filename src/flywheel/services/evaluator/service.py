@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
 from flywheel.errors import FlywheelError, UserError
-from flywheel.evaluation.results import results_document
+from flywheel.evaluation.results import results_text
 from flywheel.hub import Hub
 from flywheel.log import get_logger
 from flywheel.nemo.conventions import Deleted, ListQuery, Page, check_name, new_id, timestamp
@@ -39,6 +38,8 @@ from flywheel.telemetry import tracing
 CONFIGS: Final = "evaluation configs"
 TARGETS: Final = "evaluation targets"
 
+_PIECE: Final = 65_536
+"""Bytes that are passed on at once."""
 _FIXED: Final = frozenset({"id", "created_at", "updated_at", "schema_version"})
 
 log = get_logger(__name__)
@@ -181,14 +182,10 @@ class EvaluatorService:
         self._entities.get_by_id(JOBS, job_id)
         return query.select(self._jobs.samples(job_id).records())
 
-    def download(self, job_id: str) -> bytes:
-        """A ZIP with `results.json`, as NVIDIA's has it."""
+    def download(self, job_id: str) -> Iterator[bytes]:
+        """A ZIP with `results.json`, as NVIDIA's has it, piece by piece: who waits sees that it goes on."""
         self._entities.get_by_id(JOBS, job_id)
-        text = json.dumps(results_document(self._jobs.samples(job_id).records()), indent=1)
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("results.json", text)
-        return buffer.getvalue()
+        return _zipped("results.json", results_text(self._jobs.samples(job_id).lines()))
 
     def logs(self, job_id: str) -> Document:
         """What happened to the job, and every answer that failed, with its error."""
@@ -248,6 +245,42 @@ class EvaluatorService:
         """A job as clients see it, with how far it is now."""
         public = {key: value for key, value in job.items() if not key.startswith("_")}
         return {**_masked(public), "status_details": self._jobs.details(job)}
+
+
+def _zipped(name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A ZIP with one file, as it is made."""
+    made = _Pipe()
+    packed = zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
+    with packed as archive, archive.open(name, "w", force_zip64=True) as file:
+        for piece in pieces:
+            file.write(piece)
+            if made.ready:
+                yield made.take()
+    yield made.take()
+
+
+class _Pipe(io.RawIOBase):
+    """What is written comes out at the other end. Not seekable, which a ZIP need not be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any) -> int:
+        self._held += piece
+        return len(piece)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is enough to be passed on."""
+        return len(self._held) >= _PIECE
+
+    def take(self) -> bytes:
+        taken, self._held = bytes(self._held), bytearray()
+        return taken
 
 
 def _masked(document: Document) -> Document:

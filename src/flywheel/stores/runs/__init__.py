@@ -11,12 +11,29 @@ from flywheel.stores.runs.errors import (
     RunStoreFailed,
     StaleRun,
 )
-from flywheel.stores.runs.protocol import RunPage, RunQuery, RunStore
+from flywheel.stores.runs.protocol import (
+    BriefPage,
+    Changes,
+    EvaluationPage,
+    EvaluationQuery,
+    RunHead,
+    RunPage,
+    RunQuery,
+    RunStore,
+)
+from flywheel.stores.runs.standing import Achievement, RunMark, Standing
 
 __all__ = [
+    "Achievement",
+    "BriefPage",
+    "Changes",
     "EmbeddedRunStore",
+    "EvaluationPage",
+    "EvaluationQuery",
     "IdempotencyKeyReused",
     "Run",
+    "RunHead",
+    "RunMark",
     "RunNotFound",
     "RunNotStorable",
     "RunPage",
@@ -26,4 +43,5 @@ __all__ = [
     "RunStoreDamaged",
     "RunStoreFailed",
     "StaleRun",
+    "Standing",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -30,6 +30,7 @@ Step = Literal["curate", "candidates", "decide", "release", "finished", "erase"]
 WorkStatus = Literal["waiting", "running", "completed", "failed", "cancelled", "skipped"]
 Stage = Literal["waiting", "deploy", "work", "release", "done"]
 EvalType = Literal["base-eval", "icl-eval", "customized-eval", "teacher-eval"]
+Role = Literal["judge", "embedding"]
 WorkloadType = Literal["tool_calling", "generic"]
 
 Level = Literal["info", "warning", "error"]
@@ -140,6 +141,13 @@ class Evaluation(Work):
         return self.eval_type
 
 
+class Losses(Value):
+    """The loss of a training by step, thinned; both ends are there."""
+
+    train: tuple[tuple[int, float], ...] = ()
+    val: tuple[tuple[int, float], ...] = ()
+
+
 class Customization(Work):
     """One LoRA training of a candidate; its result is the adapter `customized_model`."""
 
@@ -152,6 +160,8 @@ class Customization(Work):
     train_loss: float | None = None
     val_loss: float | None = None
     eta_seconds: float | None = None
+    losses: Losses | None = None
+    """Kept here, so that they outlive the customizer's job; None until it tells some."""
     waits_for: str | None = None
     """Why the training does not go on: no free GPU, say."""
 
@@ -197,6 +207,8 @@ class Candidate(Value):
     """Path, in the icl data set, of the holdout with in-context examples for this candidate."""
     started_at: AwareDatetime | None = None
     finished_at: AwareDatetime | None = None
+    mlflow_uri: str | None = None
+    """Its page at MLflow, where the run was logged there."""
     trouble: Trouble | None = None
     error: str | None = None
     failed: bool = False
@@ -222,6 +234,22 @@ class Candidate(Value):
         return self.but(customization=work)
 
 
+class Auxiliary(Value):
+    """A model that the run has deployed for itself beside its candidates."""
+
+    role: Role
+    model_name: str
+    deployment_name: str
+    deployed_at: AwareDatetime | None = None
+    """When it was asked for, or its wait for a place ended."""
+    status: str | None = None
+    """Of its deployment."""
+    waits_for: str | None = None
+    """Why it has not begun yet: no free GPU, say."""
+    ready: bool = False
+    released: bool = False
+
+
 class Decision(Value):
     """What the run comes to: the best of its evaluations, and whether it may take the teacher's place."""
 
@@ -239,6 +267,16 @@ class Decision(Value):
     """Everything that was compared (`flywheel.evaluation.table`); None where samples could not be had."""
     cost: dict[str, Any] | None = None
     """Money per 1,000 requests, of the teacher and of each system, by the price table."""
+
+
+class RunTrigger(Value):
+    """What started a run that no person asked for."""
+
+    schedule_id: str
+    schedule: str
+    """The schedule's name at that time."""
+    reason: str
+    """In words, as the schedule's history has it."""
 
 
 class Event(Value):
@@ -274,6 +312,8 @@ class Run(Value):
     curation: dict[str, Any] | None = None
     judge: Judge | None = None
     candidates: tuple[Candidate, ...] = ()
+    auxiliaries: tuple[Auxiliary, ...] = ()
+    """Judge and embedding model, where the run deploys them."""
     teacher: Evaluation | None = None
     """The teacher, asked again on the holdout; None where none is configured."""
     decision: Decision | None = None
@@ -282,6 +322,10 @@ class Run(Value):
     events: tuple[Event, ...] = ()
     trace: str | None = None
     """The traceparent of the request that started it: whoever advances the run joins that trace."""
+    trigger: RunTrigger | None = None
+    """The schedule that started it; None where a person or a program asked for it."""
+    traffic: dict[str, Any] | None = None
+    """What the records of its data sets are like (`flywheel.curation.traffic`), to tell drift by."""
 
     @property
     def workload(self) -> Workload:
@@ -300,6 +344,16 @@ class Run(Value):
 
     def dataset(self, kind: Literal["eval", "icl", "train"]) -> Dataset | None:
         return next((d for d in self.datasets if d.kind == kind), None)
+
+    def auxiliary(self, role: Role) -> Auxiliary | None:
+        return next((each for each in self.auxiliaries if each.role == role), None)
+
+    def with_auxiliary(self, auxiliary: Auxiliary) -> Run:
+        """The run with this one in the place of the one of its role."""
+        others = self.auxiliaries
+        return self.but(
+            auxiliaries=tuple(auxiliary if each.role == auxiliary.role else each for each in others)
+        )
 
     def eval_url(self, candidate: Candidate, eval_type: EvalType) -> str | None:
         """The file that an evaluation asks; None where there is none, and so nothing to evaluate."""
@@ -322,6 +376,11 @@ class Run(Value):
 def new_run_id(at: datetime) -> str:
     """24 hex digits, like MongoDB's ObjectId, which clients of NVIDIA's API expect: seconds, then chance."""
     return f"{int(at.timestamp()):08x}{secrets.token_hex(8)}"
+
+
+def created_of(run_id: str) -> datetime:
+    """When a run with this id was made, to the second."""
+    return datetime.fromtimestamp(int(run_id[:8], 16), UTC)
 
 
 def is_run_id(text: str) -> bool:

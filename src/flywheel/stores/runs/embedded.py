@@ -7,19 +7,31 @@ not wait for it.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from flywheel.models import Workload
+from flywheel.stores.runs.brief import VERSION, Brief, EvaluationEntry, brief_of, entries_of
 from flywheel.stores.runs.document import Run
 from flywheel.stores.runs.errors import IdempotencyKeyReused, RunNotFound, RunStoreDamaged, StaleRun
-from flywheel.stores.runs.protocol import RunPage, RunQuery
+from flywheel.stores.runs.protocol import (
+    BriefPage,
+    Changes,
+    EvaluationPage,
+    EvaluationQuery,
+    RunHead,
+    RunPage,
+    RunQuery,
+)
+from flywheel.stores.runs.standing import Decided, Standing, leading, standing
 from flywheel.stores.sqlite import Database
 from flywheel.telemetry.health import Finding
 
@@ -40,11 +52,25 @@ CREATE TABLE IF NOT EXISTS runs (
     fingerprint TEXT NOT NULL DEFAULT '',
     lease_owner TEXT,
     lease_until REAL,
-    lease_process TEXT
+    lease_process TEXT,
+    changed INTEGER NOT NULL DEFAULT 0,
+    brief TEXT,
+    evaluations TEXT
 ) STRICT;
+CREATE TABLE IF NOT EXISTS marks (last INTEGER NOT NULL) STRICT;
+INSERT INTO marks SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM marks);
 CREATE INDEX IF NOT EXISTS runs_open ON runs (seq, demand) WHERE step <> 'finished';
 CREATE INDEX IF NOT EXISTS runs_workload ON runs (workload_id, client_id, seq);
 """
+_METRIC, _VALUE = "json_extract(brief, '$.decision.metric')", "json_extract(brief, '$.decision.value')"
+_INDEXES = f"""
+CREATE INDEX IF NOT EXISTS runs_changed ON runs (changed);
+CREATE INDEX IF NOT EXISTS runs_leading ON runs (workload_id, client_id, seq, {_METRIC}, {_VALUE})
+    WHERE {_VALUE} IS NOT NULL;
+"""
+"""Those of added columns."""
+_ADDED = {"changed": "INTEGER NOT NULL DEFAULT 0", "brief": "TEXT", "evaluations": "TEXT"}
+"""Columns that files of earlier versions lack."""
 
 
 class EmbeddedRunStore:
@@ -55,6 +81,7 @@ class EmbeddedRunStore:
         self._process = _process_name(os.getpid())
         try:
             self._db = Database(path, _SCHEMA)
+            self._upgrade()
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 raise RunStoreDamaged(str(path), str(error)) from error
@@ -70,7 +97,8 @@ class EmbeddedRunStore:
                     return Run.model_validate_json(row[0])
             db.execute(
                 "INSERT INTO runs (id, revision, workload_id, client_id, status, step, demand, body,"
-                " idempotency_key, fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " idempotency_key, fingerprint, brief, evaluations, changed)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run.id,
                     run.revision,
@@ -82,6 +110,8 @@ class EmbeddedRunStore:
                     run.model_dump_json(),
                     key,
                     fingerprint,
+                    *_shown(run),
+                    _next_mark(db),
                 ),
             )
         return run
@@ -96,7 +126,8 @@ class EmbeddedRunStore:
         stored = change.but(revision=run.revision + 1)
         with self._db.write(_WHAT) as db:
             cursor = db.execute(
-                "UPDATE runs SET revision = ?, status = ?, step = ?, demand = ?, cancels = ?, body = ?"
+                "UPDATE runs SET revision = ?, status = ?, step = ?, demand = ?, cancels = ?, body = ?,"
+                " brief = ?, evaluations = ?, changed = ?"
                 " WHERE id = ? AND revision = ? AND (? IS NULL OR lease_owner = ?)",
                 (
                     stored.revision,
@@ -105,6 +136,8 @@ class EmbeddedRunStore:
                     stored.demand,
                     stored.cancel_requested,
                     stored.model_dump_json(),
+                    *_shown(stored),
+                    _next_mark(db),
                     run.id,
                     run.revision,
                     owner,
@@ -122,22 +155,69 @@ class EmbeddedRunStore:
             db.execute("DELETE FROM runs WHERE id = ?", (run_id,))
 
     def list(self, query: RunQuery = RunQuery()) -> RunPage:  # noqa: B008 - a frozen value
+        bodies, total = self._page("body", query)
+        return RunPage(runs=tuple(Run.model_validate_json(body) for body in bodies), total=total)
+
+    def briefs(self, query: RunQuery = RunQuery()) -> BriefPage:  # noqa: B008 - a frozen value
+        found, total = self._page("brief", query)
+        return BriefPage(runs=tuple(Brief.model_validate_json(brief) for brief in found), total=total)
+
+    def evaluations(self, query: EvaluationQuery = EvaluationQuery()) -> EvaluationPage:  # noqa: B008 - frozen
         wanted = {
-            "workload_id": query.workload_id,
-            "client_id": query.client_id,
-            "status": query.status,
+            "runs.workload_id": query.workload_id,
+            "runs.client_id": query.client_id,
+            "json_extract(each.value, '$.model_name')": query.model_name,
+            "json_extract(each.value, '$.eval_type')": query.eval_type,
         }
-        names = [name for name, value in wanted.items() if value is not None]
-        values = [wanted[name] for name in names]
-        where = " AND ".join(f"{name} = ?" for name in names) or "1"
-        limit = -1 if query.limit is None else query.limit
+        where, values = _where(wanted)
+        source = f"FROM runs, json_each(runs.evaluations) AS each WHERE {where}"
+        times = (f"json_extract(each.value, '$.{name}')" for name in ("finished_at", "started_at"))
+        at = f"COALESCE({', '.join(times)}, '')"
         with self._db.read() as db:
-            (total,) = db.execute(f"SELECT COUNT(*) FROM runs WHERE {where}", values).fetchone()  # noqa: S608 - three fixed names
+            (total,) = db.execute(f"SELECT COUNT(*) {source}", values).fetchone()
             rows = db.execute(
-                f"SELECT body FROM runs WHERE {where} ORDER BY seq DESC LIMIT ? OFFSET ?",  # noqa: S608 - as above
-                [*values, limit, query.offset],
+                f"SELECT each.value {source} ORDER BY {at} DESC, runs.seq DESC, each.key LIMIT ? OFFSET ?",
+                [*values, _limit(query.limit), query.offset],
             ).fetchall()
-        return RunPage(runs=tuple(Run.model_validate_json(body) for (body,) in rows), total=total)
+        return EvaluationPage(
+            evaluations=tuple(EvaluationEntry.model_validate_json(value) for (value,) in rows), total=total
+        )
+
+    def changed(self, since: str | None) -> Changes:
+        with self._db.read() as db:
+            (last,) = db.execute("SELECT last FROM marks").fetchone()
+            after = int(since) if since and since.isascii() and since.isdecimal() else last
+            rows = db.execute(
+                "SELECT id, revision FROM runs WHERE changed > ? ORDER BY changed", (min(after, last),)
+            ).fetchall()
+        return Changes(runs=tuple((run_id, revision) for run_id, revision in rows), mark=str(last))
+
+    def standings(self, workloads: Collection[Workload] | None = None) -> Mapping[Workload, Standing]:
+        wanted, names = "1", list[str]()
+        if workloads is not None:
+            wanted = f"(workload_id, client_id) IN (VALUES {', '.join(['(?, ?)'] * len(workloads))})"
+            names = [name for each in workloads for name in (each.workload_id, each.client_id)]
+            if not names:
+                return {}
+        with self._db.read() as db:
+            newest = f"SELECT MAX(seq) FROM runs WHERE {wanted} GROUP BY workload_id, client_id"  # noqa: S608 - fixed words
+            last = _briefs(db, newest, names)
+            columns = f"client_id, workload_id, {_METRIC}, {_VALUE}, seq"
+            decided = db.execute(f"SELECT {columns} FROM runs WHERE {_VALUE} IS NOT NULL AND {wanted}", names)  # noqa: S608 - as above
+            chosen = leading(Decided(Workload(*row[:2]), *row[2:]) for row in decided)
+            best = _briefs(db, "SELECT value FROM json_each(?)", [json.dumps(list(chosen.values()))])
+        return {workload: standing(run, best.get(workload)) for workload, run in last.items()}
+
+    def heads(self, workload: Workload, limit: int) -> tuple[RunHead, ...]:
+        with self._db.read() as db:
+            rows = db.execute(
+                "SELECT id, revision, status, step IN ('finished', 'erase') FROM runs"
+                " WHERE workload_id = ? AND client_id = ? ORDER BY seq DESC LIMIT ?",
+                (workload.workload_id, workload.client_id, limit),
+            ).fetchall()
+        return tuple(
+            RunHead(id=each[0], revision=each[1], status=each[2], finished=bool(each[3])) for each in rows
+        )
 
     def unfinished(self, slots: int) -> tuple[str, ...]:
         return tuple(run_id for run_id, *_ in self._unfinished(slots))
@@ -211,6 +291,35 @@ class EmbeddedRunStore:
     def close(self) -> None:
         self._db.close()
 
+    def _page(self, column: str, query: RunQuery) -> tuple[Sequence[str], int]:
+        """One column of the runs that match, newest first, and how many match in all."""
+        wanted = {"workload_id": query.workload_id, "client_id": query.client_id, "status": query.status}
+        where, values = _where(wanted)
+        with self._db.read() as db:
+            (total,) = db.execute(f"SELECT COUNT(*) FROM runs WHERE {where}", values).fetchone()  # noqa: S608 - fixed names
+            rows = db.execute(
+                f"SELECT {column} FROM runs WHERE {where} ORDER BY seq DESC LIMIT ? OFFSET ?",  # noqa: S608 - as above
+                [*values, _limit(query.limit), query.offset],
+            ).fetchall()
+        return [row[0] for row in rows], total
+
+    def _upgrade(self) -> None:
+        """Give a file of an earlier version what it lacks."""
+        with self._db.write(_WHAT) as db:
+            there = {row[1] for row in db.execute("PRAGMA table_info(runs)")}
+            for name, kind in _ADDED.items():
+                if name not in there:
+                    db.execute(f"ALTER TABLE runs ADD COLUMN {name} {kind}")
+            for statement in _INDEXES.split(";"):
+                db.execute(statement)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            old = "brief IS NULL" if version == VERSION else "1"
+            for (run_id,) in db.execute(f"SELECT id FROM runs WHERE {old}").fetchall():  # noqa: S608 - fixed
+                (body,) = db.execute("SELECT body FROM runs WHERE id = ?", (run_id,)).fetchone()
+                shown = _shown(Run.model_validate_json(body))
+                db.execute("UPDATE runs SET brief = ?, evaluations = ? WHERE id = ?", (*shown, run_id))
+            db.execute(f"PRAGMA user_version = {VERSION}")
+
     def _unfinished(self, slots: int) -> Sequence[tuple[Any, ...]]:
         with self._db.read() as db:
             rows = db.execute(
@@ -231,6 +340,35 @@ class EmbeddedRunStore:
         with self._db.read() as db:
             row = db.execute(sql, values).fetchone()
             return tuple(row) if row else None
+
+
+def _next_mark(db: sqlite3.Connection) -> int:
+    db.execute("UPDATE marks SET last = last + 1")
+    (last,) = db.execute("SELECT last FROM marks").fetchone()
+    return int(last)
+
+
+def _briefs(db: sqlite3.Connection, seqs: str, values: Sequence[str]) -> dict[Workload, Brief]:
+    """The runs whose places the query `seqs` selects, which are of different workloads."""
+    rows = db.execute(f"SELECT brief FROM runs WHERE seq IN ({seqs})", values)  # noqa: S608 - our own queries
+    found = [Brief.model_validate_json(brief) for (brief,) in rows]
+    return {Workload(run.client_id, run.workload_id): run for run in found}
+
+
+def _shown(run: Run) -> tuple[str, str]:
+    """What lists show of the run: its brief and its evaluations, as JSON."""
+    entries = ",".join(entry.model_dump_json() for entry in entries_of(run))
+    return brief_of(run).model_dump_json(), f"[{entries}]"
+
+
+def _where(wanted: Mapping[str, str | None]) -> tuple[str, list[str]]:
+    """A condition with its values; what is None is not asked for."""
+    asked = {name: value for name, value in wanted.items() if value is not None}
+    return " AND ".join(f"{name} = ?" for name in asked) or "1", list(asked.values())
+
+
+def _limit(limit: int | None) -> int:
+    return -1 if limit is None else limit
 
 
 def _process_name(pid: int) -> str:

@@ -21,37 +21,32 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pymongo
-from bson.errors import BSONError
-from pymongo import ASCENDING, DESCENDING, MongoClient
-from pymongo.collection import Collection
-from pymongo.errors import (
-    ConfigurationError,
-    ConnectionFailure,
-    DocumentTooLarge,
-    DuplicateKeyError,
-    ExecutionTimeout,
-    OperationFailure,
-    PyMongoError,
-    WTimeoutError,
-)
+from pymongo import ASCENDING, DESCENDING
+from pymongo.collection import Collection as Documents
+from pymongo.errors import DuplicateKeyError
 
-from flywheel.config import MongoRuns, secret
-from flywheel.errors import ConfigError, StorageFull
+from flywheel.config import MongoRuns
+from flywheel.models import Workload
+from flywheel.stores.mongo import connect, escaped, in_our_words, unescaped
+from flywheel.stores.runs.brief import VERSION, Brief, EvaluationEntry, brief_of, entries_of
 from flywheel.stores.runs.document import Run
-from flywheel.stores.runs.errors import (
-    IdempotencyKeyReused,
-    RunNotFound,
-    RunNotStorable,
-    RunStoreAway,
-    RunStoreFailed,
-    StaleRun,
+from flywheel.stores.runs.errors import IdempotencyKeyReused, RunNotFound, RunStoreAway, StaleRun
+from flywheel.stores.runs.protocol import (
+    BriefPage,
+    Changes,
+    EvaluationPage,
+    EvaluationQuery,
+    RunHead,
+    RunPage,
+    RunQuery,
 )
-from flywheel.stores.runs.protocol import RunPage, RunQuery
+from flywheel.stores.runs.standing import Decided, Standing, leading, standing
 from flywheel.telemetry.health import Finding
 
 COLLECTION: Final = "runs"
@@ -63,47 +58,40 @@ _INDEXES: Final[tuple[tuple[tuple[str, ...], dict[str, Any]], ...]] = (
     (("open", "seq"), {}),
     (("workload_id", "client_id", "seq"), {}),
     (("status", "seq"), {}),
+    (("workload_id", "client_id", "brief.decision.value", "brief.decision.metric", "seq"), {}),
+    (("touched",), {}),
 )
 _CHECK_S: Final = 2.5
 """A server that is well answers at once."""
-_OURS: Final = ("_id", "seq", "open", "demand", "lease", "idempotency_key", "fingerprint")
+_OURS: Final = (
+    "_id",
+    "seq",
+    "open",
+    "demand",
+    "lease",
+    "idempotency_key",
+    "fingerprint",
+    "touched",
+    "brief",
+    "evaluations",
+    "shown",
+)
+_AGAIN: Final = timedelta(seconds=5)
+"""Changes so old are told once more: members of a cluster have clocks of their own."""
 _INSERTS: Final = 200
 """Tries to get a place in the line; each failure means that somebody else got one."""
 _ENDS: Final = {"$add": ["$lease.at", "$lease.ms"]}
 _LEFT: Final = {"$subtract": [_ENDS, "$$NOW"]}
 """Milliseconds until the lease ends, or somebody comes back; null where nothing is known."""
-_DISK_FULL: Final = frozenset({14031, 12501, 14037})
-_NO_ENTRY: Final = frozenset({13, 18, 33, 8000})
-_LATER: Final = frozenset({6, 7, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436})
-"""Codes of servers that stop, start, elect or are too slow."""
+_LONG_AGO: Final = datetime(1970, 1, 2)  # noqa: DTZ001 - as the driver gives times
 
 
 class MongoRunStore:
     """A RunStore in the database that `config` names. Nothing is sent before the first call."""
 
     def __init__(self, config: MongoRuns, *, environment: Mapping[str, str] = os.environ) -> None:
-        options: dict[str, Any] = {"tlsCAFile": str(config.ca_file)} if config.ca_file else {}
-        if config.username:
-            options["username"] = config.username
-            options["password"] = secret(
-                config.password_env, where="runs.password_env", environment=environment
-            )
         self._url = config.url
-        try:
-            self._client: MongoClient[dict[str, Any]] = MongoClient(
-                config.url,
-                appname="flywheel",
-                timeoutMS=round(config.request_timeout * 1000),
-                connectTimeoutMS=round(min(config.request_timeout, 5.0) * 1000),
-                w="majority",
-                readConcernLevel="majority",
-                readPreference="primary",
-                retryWrites=True,
-                connect=False,
-                **options,
-            )
-        except (ConfigurationError, ValueError, OSError) as error:
-            raise ConfigError(f"runs: {config.url} cannot be used: {error}") from error
+        self._client = connect(config, environment)
         self._database = config.database
         self._collection = self._client[config.database][COLLECTION]
         self._indexed = False
@@ -111,7 +99,6 @@ class MongoRunStore:
 
     def create(self, run: Run, *, key: str | None = None, fingerprint: str = "") -> Run:
         document = {
-            "_id": run.id,
             **_fields(run),
             "lease": {"owner": None},
             **({"idempotency_key": key, "fingerprint": fingerprint} if key is not None else {}),
@@ -119,8 +106,11 @@ class MongoRunStore:
         with self._runs() as runs:
             for _ in range(_INSERTS):
                 last = runs.find_one({}, {"seq": 1}, sort=[("seq", DESCENDING)])
+                place = {**document, "seq": last["seq"] + 1 if last else 1}
+                # An upsert, since only updates can write the server's time.
+                change = {"$setOnInsert": place, "$currentDate": {"touched": True}}
                 try:
-                    runs.insert_one({**document, "seq": last["seq"] + 1 if last else 1})
+                    runs.update_one({"_id": run.id}, change, upsert=True)
                 except DuplicateKeyError:
                     made = runs.find_one({"_id": run.id} if key is None else {"idempotency_key": key})
                     if made is None:
@@ -145,7 +135,8 @@ class MongoRunStore:
         if owner is not None:
             unchanged["lease.owner"] = owner
         with self._runs() as runs:
-            if runs.update_one(unchanged, {"$set": _fields(stored)}).matched_count == 0:
+            update = {"$set": _fields(stored), "$currentDate": {"touched": True}}
+            if runs.update_one(unchanged, update).matched_count == 0:
                 if runs.find_one({"_id": run.id}, {"_id": 1}) is None:
                     raise RunNotFound(run.id)
                 raise StaleRun(run.id, run.revision)
@@ -156,16 +147,87 @@ class MongoRunStore:
             runs.delete_one({"_id": run_id})
 
     def list(self, query: RunQuery = RunQuery()) -> RunPage:  # noqa: B008 - a frozen value
-        wanted = {
-            "workload_id": query.workload_id,
-            "client_id": query.client_id,
-            "status": query.status,
-        }
-        matching = {name: value for name, value in wanted.items() if value is not None}
+        found, total = self._page(query, None)
+        return RunPage(runs=tuple(_run(document) for document in found), total=total)
+
+    def briefs(self, query: RunQuery = RunQuery()) -> BriefPage:  # noqa: B008 - a frozen value
+        found, total = self._page(query, {"brief": 1})
+        return BriefPage(
+            runs=tuple(Brief.model_validate(unescaped(each["brief"])) for each in found), total=total
+        )
+
+    def evaluations(self, query: EvaluationQuery = EvaluationQuery()) -> EvaluationPage:  # noqa: B008 - frozen
+        of_run = {"workload_id": query.workload_id, "client_id": query.client_id}
+        of_each = {"evaluations.model_name": query.model_name, "evaluations.eval_type": query.eval_type}
+        each: list[dict[str, Any]] = [
+            {"$match": _asked(of_run) | _asked(of_each)},
+            {"$project": {"evaluations": 1, "seq": 1}},
+            {"$unwind": {"path": "$evaluations", "includeArrayIndex": "place"}},
+            {"$match": _asked(of_each)},
+        ]
+        at = {"$ifNull": ["$evaluations.finished_at", {"$ifNull": ["$evaluations.started_at", ""]}]}
+        page: list[dict[str, Any]] = [
+            {"$project": {"evaluations": 1, "seq": 1, "place": 1, "at": at}},
+            {"$sort": {"at": DESCENDING, "seq": DESCENDING, "place": ASCENDING}},
+            {"$skip": query.offset},
+            *([{"$limit": query.limit}] if query.limit is not None else []),
+        ]
         with self._runs() as runs:
-            total = runs.count_documents(matching)
-            found = runs.find(matching, sort=[("seq", DESCENDING)], skip=query.offset, limit=query.limit or 0)
-            return RunPage(runs=tuple(_run(document) for document in found), total=total)
+            counted = list(runs.aggregate([*each, {"$group": {"_id": None, "n": {"$sum": 1}}}]))
+            found = list(runs.aggregate([*each, *page])) if counted else []
+        return EvaluationPage(
+            evaluations=tuple(
+                EvaluationEntry.model_validate(unescaped(document["evaluations"])) for document in found
+            ),
+            total=counted[0]["n"] if counted else 0,
+        )
+
+    def changed(self, since: str | None) -> Changes:
+        shown = {"revision": 1, "touched": 1}
+        mark = _moment(since)
+        with self._runs() as runs:
+            if mark is None:
+                known = {"touched": {"$exists": True}}
+                last = runs.find_one(known, shown, sort=[("touched", DESCENDING)])
+                return Changes(runs=(), mark=_told(last["touched"] if last else _LONG_AGO))
+            found = list(runs.find({"touched": {"$gt": mark - _AGAIN}}, shown))
+        following = max([mark, *(each["touched"] for each in found)])
+        return Changes(runs=tuple((each["_id"], each["revision"]) for each in found), mark=_told(following))
+
+    def standings(self, workloads: Collection[Workload] | None = None) -> Mapping[Workload, Standing]:
+        names = [{"workload_id": each.workload_id, "client_id": each.client_id} for each in workloads or ()]
+        if workloads is not None and not names:
+            return {}
+        wanted: dict[str, Any] = {"$or": names} if names else {}
+        place = {"_id": 0, "workload_id": 1, "client_id": 1, "seq": 1}
+        of = {"client_id": "$client_id", "workload_id": "$workload_id"}
+        newest = [{"$match": wanted}, {"$project": place}, {"$group": {"_id": of, "seq": {"$max": "$seq"}}}]
+        compared = {"brief.decision.metric": 1, "brief.decision.value": 1}
+        valued = {**wanted, "brief.decision.value": {"$type": "number"}}
+        with self._runs() as runs:
+            last = _briefs(runs, [each["seq"] for each in runs.aggregate(newest)])
+            chosen = leading(
+                Decided(_workload(run), decision["metric"], decision["value"], run["seq"])
+                for run in runs.find(valued, {**place, **compared})
+                if (decision := run["brief"]["decision"])
+            )
+            best = _briefs(runs, list(chosen.values()))
+        return {workload: standing(run, best.get(workload)) for workload, run in last.items()}
+
+    def heads(self, workload: Workload, limit: int) -> tuple[RunHead, ...]:
+        of = {"workload_id": workload.workload_id, "client_id": workload.client_id}
+        shown = {"revision": 1, "status": 1, "step": 1}
+        with self._runs() as runs:
+            found = list(runs.find(of, shown, sort=[("seq", DESCENDING)], limit=limit))
+        return tuple(
+            RunHead(
+                id=each["_id"],
+                revision=each["revision"],
+                status=each["status"],
+                finished=each["step"] in ("finished", "erase"),
+            )
+            for each in found
+        )
 
     def unfinished(self, slots: int) -> tuple[str, ...]:
         return tuple(each["_id"] for each in self._unfinished(slots))
@@ -228,6 +290,24 @@ class MongoRunStore:
     def close(self) -> None:
         self._client.close()
 
+    def _page(self, query: RunQuery, shown: dict[str, Any] | None) -> tuple[Sequence[dict[str, Any]], int]:
+        """The documents that match, newest first, with the fields `shown`, and how many match in all."""
+        wanted = {"workload_id": query.workload_id, "client_id": query.client_id, "status": query.status}
+        with self._runs() as runs:
+            total = runs.count_documents(_asked(wanted))
+            found = runs.find(
+                _asked(wanted), shown, sort=[("seq", DESCENDING)], skip=query.offset, limit=query.limit or 0
+            )
+            return list(found), total
+
+    def _upgrade(self) -> None:
+        """Give documents of an earlier version what lists show."""
+        for each in self._collection.find({"shown": {"$ne": VERSION}}, {"_id": 1}):
+            document = self._collection.find_one({"_id": each["_id"]})
+            if document is not None:
+                same = {"_id": document["_id"], "revision": document["revision"]}
+                self._collection.update_one(same, {"$set": _shown(_run(document))})
+
     def _left(self, run_id: str) -> dict[str, Any] | None:
         with self._runs() as runs:
             shown = {"open": 1, "status": 1, "owner": "$lease.owner", "rest": _LEFT}
@@ -263,35 +343,14 @@ class MongoRunStore:
         return Finding("runs indexes", not missing, seen, mend, blocks=False)
 
     @contextmanager
-    def _runs(self) -> Iterator[Collection[dict[str, Any]]]:
+    def _runs(self) -> Iterator[Documents[dict[str, Any]]]:
         """The collection, with its indexes; what goes wrong with it comes out as one of our errors."""
         with self._in_our_words():
             self._ensure_indexes()
             yield self._collection
 
-    @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
-        try:
-            yield
-        except DocumentTooLarge as error:
-            raise RunNotStorable("it is larger than the 16 MB that MongoDB takes") from error
-        except (BSONError, OverflowError, UnicodeEncodeError) as error:
-            raise RunNotStorable(str(error)) from error
-        except (ConnectionFailure, ExecutionTimeout, WTimeoutError) as error:
-            raise RunStoreAway(self._url, _brief(error)) from error
-        except PyMongoError as error:
-            raise self._translated(error) from error
-
-    def _translated(self, error: PyMongoError) -> Exception:
-        code = error.code if isinstance(error, OperationFailure) else None
-        if code in _DISK_FULL:
-            return StorageFull("the state of a run (in MongoDB)")
-        if code in _LATER or error.timeout:
-            return RunStoreAway(self._url, _brief(error))
-        if code in _NO_ENTRY:
-            hint = "; check runs.username, runs.password_env and the user's roles"
-            return RunStoreFailed(self._url, _brief(error) + hint, 401)
-        return RunStoreFailed(self._url, _brief(error))
+    def _in_our_words(self) -> AbstractContextManager[None]:
+        return in_our_words(self._url)
 
     def _ensure_indexes(self) -> None:
         if self._indexed:
@@ -299,6 +358,7 @@ class MongoRunStore:
         with self._indexing:
             for names, options in _INDEXES:
                 self._collection.create_index([(name, ASCENDING) for name in names], **options)
+            self._upgrade()
             self._indexed = True
 
 
@@ -327,37 +387,49 @@ def _neglected(run: dict[str, Any], grace: float) -> bool:
 
 
 def _fields(run: Run) -> dict[str, Any]:
-    fields: dict[str, Any] = _escaped(run.model_dump(mode="json", exclude={"id"}))
-    return {**fields, "open": run.step != "finished", "demand": run.demand}
+    fields: dict[str, Any] = escaped(run.model_dump(mode="json", exclude={"id"}))
+    return {**fields, "open": run.step != "finished", "demand": run.demand, **_shown(run)}
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    """What lists show of the run."""
+    entries = [escaped(entry.model_dump(mode="json")) for entry in entries_of(run)]
+    return {
+        "brief": escaped(brief_of(run).model_dump(mode="json")),
+        "evaluations": entries,
+        "shown": VERSION,
+    }
+
+
+def _asked(wanted: Mapping[str, str | None]) -> dict[str, Any]:
+    """A filter; what is None is not asked for."""
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _told(touched: datetime) -> str:
+    """A mark: the server's time of the last change, naive and in UTC as the driver gives it."""
+    return touched.isoformat(timespec="milliseconds")
+
+
+def _moment(mark: str | None) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(mark or "")
+    except ValueError:
+        return None
+    return at if at.tzinfo is None else None
+
+
+def _briefs(runs: Documents[dict[str, Any]], seqs: Sequence[int]) -> dict[Workload, Brief]:
+    """The runs at these places, which are of different workloads."""
+    found = runs.find({"seq": {"$in": seqs}}, {"brief": 1})
+    briefs = [Brief.model_validate(unescaped(each["brief"])) for each in found]
+    return {Workload(run.client_id, run.workload_id): run for run in briefs}
+
+
+def _workload(document: dict[str, Any]) -> Workload:
+    return Workload(document["client_id"], document["workload_id"])
 
 
 def _run(document: dict[str, Any]) -> Run:
-    fields = {name: _unescaped(value) for name, value in document.items() if name not in _OURS}
+    fields = {name: unescaped(value) for name, value in document.items() if name not in _OURS}
     return Run.model_validate({"id": document["_id"], **fields})
-
-
-_ESCAPES: Final = {"%": "%25", ".": "%2E", "$": "%24", "\0": "%00"}
-"""What MongoDB does not take, or misreads, in the name of a field, such as that of a file."""
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {"".join(_ESCAPES.get(c, c) for c in key): _escaped(each) for key, each in value.items()}
-    return [_escaped(each) for each in value] if isinstance(value, list) else value
-
-
-def _unescaped(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {_plain(key): _unescaped(each) for key, each in value.items()}
-    return [_unescaped(each) for each in value] if isinstance(value, list) else value
-
-
-def _plain(key: str) -> str:
-    for plain, escaped in reversed(_ESCAPES.items()):
-        key = key.replace(escaped, plain)
-    return key
-
-
-def _brief(error: PyMongoError) -> str:
-    """The first sentence; what follows is the driver's view of the topology, or the server's whole answer."""
-    return str(error).split(", Timeout: ")[0].split(", full error: ")[0]

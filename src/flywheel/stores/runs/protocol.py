@@ -7,10 +7,13 @@ the same work in the first place; one that expired is taken over.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from flywheel.stores.runs.document import Run, RunStatus, Value
+from flywheel.models import Workload
+from flywheel.stores.runs.brief import Brief, EvaluationEntry
+from flywheel.stores.runs.document import EvalType, Run, RunStatus, Value
+from flywheel.stores.runs.standing import Standing
 from flywheel.telemetry.health import Finding
 
 
@@ -29,6 +32,47 @@ class RunPage(Value):
 
     runs: tuple[Run, ...]
     total: int
+
+
+class RunHead(Value):
+    """What tells at a glance whether a run has changed; the whole document is much larger."""
+
+    id: str
+    revision: int
+    status: RunStatus
+    finished: bool
+
+
+class BriefPage(Value):
+    """A part of a list of briefs, and how many there are in all."""
+
+    runs: tuple[Brief, ...]
+    total: int
+
+
+class EvaluationQuery(Value):
+    """Which evaluations to list, newest first. `limit=None` is all of them."""
+
+    client_id: str | None = None
+    workload_id: str | None = None
+    model_name: str | None = None
+    eval_type: EvalType | None = None
+    offset: int = 0
+    limit: int | None = None
+
+
+class EvaluationPage(Value):
+    """A part of a list of evaluations, and how many there are in all."""
+
+    evaluations: tuple[EvaluationEntry, ...]
+    total: int
+
+
+class Changes(Value):
+    """Runs that were created or changed, as (id, revision), and the `mark` to ask from the next time."""
+
+    runs: tuple[tuple[str, int], ...]
+    mark: str
 
 
 class RunStore(Protocol):
@@ -58,7 +102,29 @@ class RunStore(Protocol):
         """Forget the run and the idempotency key that made it; one that is not there is fine."""
 
     def list(self, query: RunQuery = ...) -> RunPage:
-        """Runs that match, newest first."""
+        """Runs that match, newest first, each read in full."""
+
+    def briefs(self, query: RunQuery = ...) -> BriefPage:
+        """As `list`, without reading the documents: what a page of a list costs does not grow with them."""
+
+    def evaluations(self, query: EvaluationQuery = ...) -> EvaluationPage:
+        """Evaluations of all runs that have begun, the one that finished (else began) last first."""
+
+    def changed(self, since: str | None) -> Changes:
+        """What changed since the `mark` of an earlier answer: of None nothing, and the mark to begin with.
+
+        Cheap, since it is asked about twice a second. A run may be told again with a revision that was told
+        before; none is left out, except one that was deleted. A mark that is none counts as None.
+        """
+
+    def standings(self, workloads: Collection[Workload] | None = None) -> Mapping[Workload, Standing]:
+        """The last run and the best student of these workloads (None: of all), of those that have had a run.
+
+        Whole documents are not read, so that a page of workloads costs little however long its runs are.
+        """
+
+    def heads(self, workload: Workload, limit: int) -> tuple[RunHead, ...]:
+        """The newest runs of a workload, newest first; no document is read for them."""
 
     def unfinished(self, slots: int) -> tuple[str, ...]:
         """Ids of the runs that can be advanced, oldest first; those being deleted are among them.

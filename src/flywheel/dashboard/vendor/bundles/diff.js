@@ -1,0 +1,2 @@
+// jsdiff: two texts, word by word.
+export { diffWordsWithSpace } from "diff";
