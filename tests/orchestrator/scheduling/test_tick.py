@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from flywheel.orchestrator.scheduling.errors import RunOpen
+from flywheel.orchestrator.scheduling.tick import Scheduler
 from run_world import tool_record
 from scheduling_world import BODY, Scheduling, cron
 
@@ -274,7 +275,9 @@ def test_runs_that_fail_again_and_again_come_ever_more_rarely(here: Scheduling):
 def test_a_start_that_was_left_behind_is_finished_once(here: Scheduling):
     schedule = here.at("2026-03-02T12:00").make({"type": "records", "every": 10})
     store = here.here.context.schedules
-    claimed = here.scheduler._claim(schedule, "every 10 records", "80 new records", here.here.clock())
+    now = here.here.clock()
+    facts = here.scheduler._gather.facts(schedule, now)
+    claimed = here.scheduler._claim(schedule, facts, "every 10 records", "80 new records", now)
     here.tick("2026-03-02T12:00:30")
     assert here.runs() == (), "who claimed it may still be at work"
     here.tick("2026-03-02T12:02")
@@ -283,6 +286,26 @@ def test_a_start_that_was_left_behind_is_finished_once(here: Scheduling):
     # The one that claimed it wakes up again: the key gives the same run.
     assert here.scheduler._jobs.start(claimed.claim.body, claimed.claim.key, trigger=run.trigger).id == run.id
     assert here.history(schedule) == ["started"]
+
+
+@pytest.mark.parametrize("overrides", [{}, {"training_config": {"epochs": 1}}])
+def test_of_two_schedules_of_a_workload_one_starts_a_run(here: Scheduling, monkeypatch, overrides):
+    """The second one looked before the first one's run was there."""
+    here.at("2026-03-02T12:00").make(cron("0 3 * * *"))
+    other = here.make(cron("0 3 * * *"), missed="once", overrides=overrides)
+    slow = Scheduler(here.here.context, here.woken.append)
+    seen = slow._gather.facts(other, here.at("2026-03-03T03:00:01").here.clock())
+    here.tick()
+    (run,) = here.runs()
+    monkeypatch.setattr(slow._gather, "facts", lambda *_: seen)
+    slow.tick()
+    assert here.runs() == (run,)
+    assert here.history(other) == ["held overlap"]
+    with pytest.raises(RunOpen, match="another schedule"):
+        slow.start_now(here.here.context.schedules.load(other.id))
+    here.finish()
+    here.tick("2026-03-03T03:30")
+    assert here.runs()[0].trigger.schedule_id == other.id, "what was held is still due"
 
 
 def test_run_now_asks_neither_triggers_nor_budget_but_waits_for_no_run(here: Scheduling):

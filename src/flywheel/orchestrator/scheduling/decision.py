@@ -126,6 +126,8 @@ class Verdict:
     drifts: tuple[Drift, ...]
     unsure: bool
     """A trigger would have to look at records that the facts do not hold."""
+    facts: Facts
+    """What was looked at."""
 
     @property
     def fired(self) -> Reason | None:
@@ -172,6 +174,7 @@ def decide(schedule: Schedule, facts: Facts, now: datetime) -> Verdict:
         missed="; ".join(missed) or None,
         drifts=tuple(drifts),
         unsure=unsure,
+        facts=facts,
     )
 
 

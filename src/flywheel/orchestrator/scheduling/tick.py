@@ -1,13 +1,16 @@
 """One look at all schedules, which starts the runs that are due: for the embedded loop and for every beat.
 
 Any number of processes may look at the same time. Who starts a run claims it first, by compare-and-set on the
-schedule's revision; one of many gets it. The claim holds the body of the request and its idempotency key
-(the schedule and its revision), so that whoever finds a claim that was left behind may finish it: a run that
-was started already is found by its key.
+schedule's revision; one of many gets it. The claim holds the body of the request and its idempotency key, so
+that whoever finds a claim that was left behind may finish it: a run that was started already is found by its
+key. The key tells which runs of the workload were seen, so of several schedules of one workload that are due
+at the same moment one starts its run, and the others find that one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
@@ -28,6 +31,7 @@ from flywheel.orchestrator.scheduling.errors import RunOpen
 from flywheel.orchestrator.scheduling.facts import Gatherer, body_of
 from flywheel.orchestrator.trouble import passing
 from flywheel.stores.runs.document import Run, RunTrigger
+from flywheel.stores.runs.errors import IdempotencyKeyReused
 from flywheel.stores.schedules import Decided, Schedule, ScheduleNotFound, ScheduleQuery, StaleSchedule
 from flywheel.stores.schedules.document import Claim
 
@@ -58,7 +62,7 @@ class Scheduler:
         for schedule in schedules:
             try:
                 verdict = self._look(schedule)
-            except (StaleSchedule, ScheduleNotFound):
+            except (StaleSchedule, ScheduleNotFound, RunOpen):
                 continue  # Somebody else has it.
             except FlywheelError as error:
                 extra = {"schedule_id": schedule.id, "error": str(error)}
@@ -90,10 +94,10 @@ class Scheduler:
         Raises RunOpen, StaleSchedule where somebody else was faster, and as Jobs.start.
         """
         now = self._context.clock()
-        facts: Facts = self._gather.facts(schedule, now)
+        facts = self._gather.facts(schedule, now)
         for hold in overlap(schedule, facts, now):
             raise RunOpen(hold.says)
-        return self._start(self._claim(schedule, MANUAL, "a person asked for it", now))
+        return self._start(self._claim(schedule, facts, MANUAL, "a person asked for it", now))
 
     def _look(self, schedule: Schedule) -> Verdict | None:
         now = self._context.clock()
@@ -113,7 +117,7 @@ class Scheduler:
             decided = Decided(at=now, decision="held", says=says, trigger=fired.trigger, what=held.what)
             self._note(schedule, decided)
             return verdict
-        self._start(self._claim(schedule, fired.trigger, fired.says, now))
+        self._start(self._claim(schedule, verdict.facts, fired.trigger, fired.says, now))
         return verdict
 
     def _account(self, schedule: Schedule, verdict: Verdict) -> Schedule:
@@ -137,16 +141,14 @@ class Scheduler:
             self._context.schedules.apply(schedule, schedule.but(last_decision=decided))
             self._context.schedules.note(schedule.id, decided)
 
-    def _claim(self, schedule: Schedule, trigger: str, says: str, now: datetime) -> Schedule:
+    def _claim(self, schedule: Schedule, facts: Facts, trigger: str, says: str, now: datetime) -> Schedule:
         """The schedule with a claim. Raises StaleSchedule where somebody else was faster."""
-        key = f"schedule-{schedule.id}-{schedule.revision}"
-        claim = Claim(key=key, at=now, trigger=trigger, says=says, body=body_of(schedule))
-        # What is due is served by this run, whichever trigger asked for it.
-        since = max(now, counted_from(schedule, now))
-        return self._context.schedules.apply(schedule, schedule.but(claim=claim, since=since))
+        claim = Claim(key=_key(schedule, facts), at=now, trigger=trigger, says=says, body=body_of(schedule))
+        return self._context.schedules.apply(schedule, schedule.but(claim=claim))
 
     def _start(self, schedule: Schedule) -> Run:
-        """Do what the claim says. Raises as Jobs.start, with the failure in the history."""
+        """Do what the claim says. Raises RunOpen where another schedule of the workload was faster, and as
+        Jobs.start, with that in the history."""
         claim = schedule.claim
         assert claim is not None  # noqa: S101 - who calls has just seen it
         trigger = RunTrigger(
@@ -154,16 +156,29 @@ class Scheduler:
         )
         try:
             run = self._jobs.start(claim.body, claim.key, trigger=trigger)
+        except IdempotencyKeyReused:
+            raise self._late(schedule, claim) from None
         except FlywheelError as error:
             if not passing(error) or claim.trigger == MANUAL:  # Else the claim stays, for the next look.
                 self._failed(schedule, claim, error)
             raise
+        if run.trigger is None or run.trigger.schedule_id != schedule.id:
+            raise self._late(schedule, claim)
         now = self._context.clock()
         decided = Decided(at=now, decision="started", says=claim.says, run_id=run.id, trigger=claim.trigger)
         self._settle(schedule, decided, last_run=run.id, failed_at=None)
         extra = {"schedule_id": schedule.id, "run_id": run.id, "trigger": claim.trigger}
         log.info("schedule started a run", extra=extra)
         return run
+
+    def _late(self, schedule: Schedule, claim: Claim) -> RunOpen:
+        """Give the claim back: another schedule of the workload has started the run that comes next."""
+        late = RunOpen("another schedule of the workload has just started a run")
+        says = f"{claim.says}; held: another schedule of the workload was faster"
+        now = self._context.clock()
+        held = Decided(at=now, decision="held", says=says, trigger=claim.trigger, what="overlap")
+        self._settle(schedule, held)
+        return late
 
     def _failed(self, schedule: Schedule, claim: Claim, error: FlywheelError) -> None:
         now = self._context.clock()
@@ -172,14 +187,25 @@ class Scheduler:
 
     def _settle(self, claimed: Schedule, decided: Decided, **changes: Any) -> None:
         """The claim is done with; somebody may have changed other fields meanwhile, or done this already."""
-        store, schedule = self._context.schedules, claimed
+        store, schedule, claim = self._context.schedules, claimed, claimed.claim
+        assert claim is not None  # noqa: S101 - as in _start
         for _ in range(_TRIES):
+            # What was due is served by the run, whichever trigger asked for it; what is held stays due.
+            since = schedule.since if decided.decision == "held" else max(claim.at, schedule.since)
+            change = schedule.but(claim=None, since=since, last_decision=decided, **changes)
             try:
-                store.apply(schedule, schedule.but(claim=None, last_decision=decided, **changes))
+                store.apply(schedule, change)
             except StaleSchedule:
                 schedule = store.load(claimed.id)
-                if schedule.claim != claimed.claim:
+                if schedule.claim != claim:
                     return
             else:
-                store.note(claimed.id, decided)
+                if not decided.repeats(claimed.last_decision):
+                    store.note(claimed.id, decided)
                 return
+
+
+def _key(schedule: Schedule, facts: Facts) -> str:
+    """The idempotency key of the run that comes next, after those that were seen."""
+    seen = [schedule.client_id, schedule.workload_id, *(run.id for run in facts.runs)]
+    return f"schedule-{hashlib.sha256(json.dumps(seen).encode()).hexdigest()}"
