@@ -106,17 +106,24 @@ def test_the_summary_goes_where_the_runner_looks(
     [
         ((*CANDIDATE, "--cutoff", "function_name"), "it has no ="),
         ((*CANDIDATE, "--cutoff", "f1=0.5"), "there is no score 'f1'; there are function_name"),
-        ((*CANDIDATE[:2], "--candidate", "test/studnet", "--cutoff", "a=1"), "test/student"),
-        (("--workload", "tool_router", *CANDIDATE[2:], "--cutoff", "a=1"), "support-app/tool_router"),
+        ((*CANDIDATE[:2], "--candidate", "test/studnet", "--cutoff", "f1=1"), "test/student"),
+        (("--workload", "tool_router", *CANDIDATE[2:], "--cutoff", "f1=1"), "support-app/tool_router"),
         ((*CANDIDATE, "--cutoff", "a=1", "--run", "0" * 24), "Job not found"),
         ((*CANDIDATE, "--cutoff", "a=1", "--run", "ffff"), "no run ends in 'ffff'"),
         ((*CANDIDATE, "--cutoff", "a=1", "--run", "latest", "--key", "x"), "leave out --run"),
-        ((*CANDIDATE, "--cutoff", "a=1", "--set", "{"), "--set: this is not JSON"),
+        ((*CANDIDATE, "--cutoff", "f1=1", "--set", "{"), "--set: this is not JSON"),
         ((*CANDIDATE,), "Missing option '--cutoff'"),
     ],
 )
 def test_a_wrong_question_is_exit_code_2(gate: Gate, arguments: tuple[str, ...], words: str) -> None:
     assert words in gate(*arguments, code=2)
+
+
+def test_a_misspelt_score_is_said_before_a_run_begins(gate: Gate) -> None:
+    before = gate.runs()
+    told = gate(*CANDIDATE, "--cutoff", "funtion_name=0.5", code=2)
+    assert "no run has a score 'funtion_name' (did you mean \"function_name\"?)" in told
+    assert gate.runs() == before
 
 
 def test_a_run_of_another_workload_is_no_answer_to_this_question(gate: Gate) -> None:

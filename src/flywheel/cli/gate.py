@@ -7,6 +7,7 @@ that there is not). 3: there is no answer (the run failed or took too long, the 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +21,10 @@ from flywheel.cli.gating import judged, markdown
 from flywheel.cli.runs import follow_run
 from flywheel.client import Client, Conflict, Invalid, NotFound, Run
 from flywheel.client.insights import EvalType
+from flywheel.config import nearest
 from flywheel.errors import FlywheelError, UserError
 from flywheel.errors import NotFound as NotFoundHere
+from flywheel.nemo.evaluation_scores import SHOWN
 
 NOT_MET, WRONG_USE, NO_ANSWER = 1, 2, 3
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -66,6 +69,8 @@ def gate(
     try:
         cutoffs = [Cutoff.read(text) for text in cutoff]
         with connect(url, data) as client:
+            if run is None:
+                _check(cutoffs)  # A run takes long: what is misspelt is said before it.
             chosen = _run(client, workload, candidate, run, key, overrides)
             ended = follow_run(client, chosen, timeout=timeout)
             found = judged(ended, candidate, eval_type, cutoffs)
@@ -80,6 +85,12 @@ def gate(
         raise typer.Exit(NO_ANSWER) from error
     if not found.met:
         raise typer.Exit(NOT_MET)
+
+
+def _check(cutoffs: Sequence[Cutoff]) -> None:
+    for cutoff in cutoffs:
+        if cutoff.score not in SHOWN:
+            raise UserError(f"--cutoff: no run has a score {cutoff.score!r}{nearest(cutoff.score, SHOWN)}")
 
 
 def _run(

@@ -32,6 +32,10 @@ _NEMO_NAMES: Final = {
     "function_name": "function_name_accuracy",
     "function_name_and_args_accuracy": "function_name_and_args_accuracy",
 }
+SHOWN: Final = frozenset(
+    [*_NEMO_NAMES, *(f"{other}_{name}" for name in _NEMO_NAMES for other in ("nemo", "schema"))]
+).union(_RUN_SCORES.values())
+"""Every name of a score that a run may show."""
 
 
 def run_scores(result: EvaluationResult, scoring: Literal["schema", "nemo"] = "nemo") -> dict[str, Score]:
