@@ -184,7 +184,10 @@ def _line(job: dict[str, Any]) -> str:
         if not work.get("finished_at")
     ]
     waiting = [
-        f"deployment {nim['deployment_status']}" for nim in job["nims"] if nim.get("deployment_status")
+        f"deployment {nim['deployment_status']}"
+        if nim["stage"] == "deploy" and nim.get("deployment_status")
+        else nim["stage"]
+        for nim in job["nims"]
     ]
     return f"{job['workload_id']}: {'; '.join(going or waiting) or job['status']}"
 

@@ -55,7 +55,7 @@ class Shift:
     """Distance beyond noise."""
     p_value: float
     moved: tuple[tuple[str, float, float], ...]
-    """The categories that moved most, with their shares before and now."""
+    """The categories that add most to the distance, with their shares before and now."""
 
     @property
     def name(self) -> str:
@@ -203,14 +203,15 @@ def _shift(name: tuple[str, str] | None, before: Shares, now: Shares, rng: np.ra
     categories = sorted(before.counts.keys() | now.counts.keys())
     old = np.array([before.counts.get(each, 0) for each in categories], dtype=np.int64)
     new = np.array([now.counts.get(each, 0) for each in categories], dtype=np.int64)
-    found = float(_divergence(old[None], new[None])[0])
+    parts = _parts(old[None], new[None])[0]
+    found = float(parts.sum().clip(0.0, 1.0))
     noise = _noise(old, new, rng)
     effect = max(before.design_effect, now.design_effect)  # A few conversations cannot tell theirs.
     mean = float(noise.mean())
     p_value = _tail(found / effect, mean, float(noise.var()))
     if _CERTAIN < p_value < LEVEL:
         p_value = max(p_value, _counted(found / effect, old, new, rng))
-    shares = zip(categories, (old / old.sum()).tolist(), (new / new.sum()).tolist(), strict=True)
+    before_now = list(zip(categories, (old / old.sum()).tolist(), (new / new.sum()).tolist(), strict=True))
     return Shift(
         tool=name[0] if name else None,
         argument=name[1] if name else None,
@@ -220,7 +221,7 @@ def _shift(name: tuple[str, str] | None, before: Shares, now: Shares, rng: np.ra
         noise=sqrt(min(1.0, effect * mean)),
         excess=sqrt(max(0.0, found - effect * mean)),
         p_value=p_value,
-        moved=tuple(sorted(shares, key=lambda each: -abs(each[2] - each[1]))[:_MOVED]),
+        moved=tuple(before_now[at] for at in np.argsort(-parts, kind="stable")[:_MOVED]),
     )
 
 
@@ -234,15 +235,20 @@ def _noise(
 
 def _divergence(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Jensen-Shannon divergence in bits, row by row: the square of the distance."""
+    return np.asarray(_parts(old, new).sum(axis=1).clip(0.0, 1.0))
+
+
+def _parts(old: np.ndarray[Any, Any], new: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What each category adds to the divergence; none takes away from it."""
     p = old / old.sum(axis=1, keepdims=True)
     q = new / new.sum(axis=1, keepdims=True)
-    value = _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2
-    return np.asarray(np.clip(value, 0.0, 1.0))
+    return np.asarray(_bits((p + q) / 2) - (_bits(p) + _bits(q)) / 2)
 
 
-def _entropy(shares: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _bits(shares: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Each share's part of the entropy."""
     logs = np.log2(shares, out=np.zeros_like(shares), where=shares > 0)
-    return np.asarray(-(shares * logs).sum(axis=1))
+    return np.asarray(-shares * logs)
 
 
 def _tail(found: float, mean: float, variance: float) -> float:
