@@ -3,8 +3,8 @@
 Any number of processes may look at the same time. Who starts a run claims it first, by compare-and-set on the
 schedule's revision; one of many gets it. The claim holds the body of the request and its idempotency key, so
 that whoever finds a claim that was left behind may finish it: a run that was started already is found by its
-key. The key tells which runs of the workload were seen, so of several schedules of one workload that are due
-at the same moment one starts its run, and the others find that one.
+key. The key tells after which run of the workload the new one comes, so of several schedules of one workload
+that are due at the same moment one starts its run, and the others find that one.
 """
 
 from __future__ import annotations
@@ -173,12 +173,11 @@ class Scheduler:
 
     def _late(self, schedule: Schedule, claim: Claim) -> RunOpen:
         """Give the claim back: another schedule of the workload has started the run that comes next."""
-        late = RunOpen("another schedule of the workload has just started a run")
-        says = f"{claim.says}; held: another schedule of the workload was faster"
-        now = self._context.clock()
-        held = Decided(at=now, decision="held", says=says, trigger=claim.trigger, what="overlap")
-        self._settle(schedule, held)
-        return late
+        late = "another schedule of the workload has just started a run"
+        now, says = self._context.clock(), f"{claim.says}; held: {late}"
+        decided = Decided(at=now, decision="held", says=says, trigger=claim.trigger, what="overlap")
+        self._settle(schedule, decided)
+        return RunOpen(late)
 
     def _failed(self, schedule: Schedule, claim: Claim, error: FlywheelError) -> None:
         now = self._context.clock()
@@ -206,6 +205,7 @@ class Scheduler:
 
 
 def _key(schedule: Schedule, facts: Facts) -> str:
-    """The idempotency key of the run that comes next, after those that were seen."""
-    seen = [schedule.client_id, schedule.workload_id, *(run.id for run in facts.runs)]
-    return f"schedule-{hashlib.sha256(json.dumps(seen).encode()).hexdigest()}"
+    """The idempotency key of the run that comes after the newest one that was seen."""
+    after = facts.runs[0].id if facts.runs else None
+    told = json.dumps([schedule.client_id, schedule.workload_id, after])
+    return f"schedule-{hashlib.sha256(told.encode()).hexdigest()}"
