@@ -76,7 +76,8 @@ def main() -> None:
         for _, predicted, _, _ in pairs:
             nemo_scores(predicted, predicted)
 
-    print(f"{len(pairs):,} answers, {len(known):,} different")
+    calls = sum(max(len(expected), len(predicted)) for expected, predicted, _, _ in pairs)
+    print(f"{len(pairs):,} answers ({calls:,} pairs of calls), {len(known):,} different")
     print(f"{'':42}{'CPU s':>8}{'per s':>12}")
     for name, run in (
         ("calls matched under the schema", matched),

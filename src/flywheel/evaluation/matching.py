@@ -160,8 +160,10 @@ def _assigned(
     rules: Rules,
 ) -> list[Pair]:
     """Kuhn-Munkres over the pairs of equal name: a pair that is the same call outweighs any agreement."""
-    # So that ties do not depend on the order of the calls.
-    expected, predicted = sorted(expected, key=_sorted_by), sorted(predicted, key=_canonical)
+    if len(expected) > 1:  # Sorted, so that ties do not depend on the order of the calls.
+        expected = sorted(expected, key=_sorted_by)
+    if len(predicted) > 1:
+        predicted = sorted(predicted, key=_canonical)
     made = {
         (i, j): _pair(call, answer, parameters, rules)
         for i, call in enumerate(expected)

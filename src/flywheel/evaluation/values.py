@@ -37,6 +37,8 @@ GRAVEST_FIRST = (
 
 _DEEPEST = 64
 _NOTHING: Schema = {}
+_LITERAL = frozenset({str, int, bool, type(None)})
+"""Types whose equal values are the same under every rule but an argument's own; 5.0 may be no integer."""
 _PUNCTUATION = re.compile(r"[ ,./\-_*^]")
 
 
@@ -143,7 +145,10 @@ def _members(
 ) -> Iterator[Difference]:
     """The members of an object, in the order of the reference, then what only the answer has."""
     properties, required = _properties(schema), _required(schema)
+    plain = not way.rules.arguments  # A rule may refuse even what is equal.
     for name, right in expected.items():
+        if plain and name in got and _is_one_of(got[name], right.any_of):
+            continue
         inner = _resolved(properties.get(name), way.root)
         if name in got and not (got[name] is None and _may_be_left_out(name, right, inner, required, way)):
             yield from _one_of(right, got[name], inner, way.into(name))
@@ -186,6 +191,12 @@ def _one_of(right: Accepted, got: Any, schema: Schema, way: _Way) -> Iterator[Di
         if nearest is None or _gravity(found) < _gravity(nearest):
             nearest = found
     yield from nearest if nearest is not None else [Difference(way.path, Failure.UNKNOWN_ARGUMENT)]
+
+
+def _is_one_of(got: Any, values: Iterable[Any]) -> bool:
+    """Whether it stands there to the letter: most answers do, and need no schema for that."""
+    kind = type(got)
+    return kind in _LITERAL and any(type(value) is kind and value == got for value in values)
 
 
 def _gravity(found: Sequence[Difference]) -> tuple[bool, int]:
@@ -357,7 +368,7 @@ def _nullable(schema: Schema) -> bool:
 
 def _properties(schema: Schema) -> Mapping[str, Any]:
     found = schema.get("properties")
-    return found if isinstance(found, Mapping) else {}
+    return found if isinstance(found, (dict, Mapping)) else {}
 
 
 def _required(schema: Schema) -> frozenset[str]:
@@ -370,7 +381,7 @@ def _required(schema: Schema) -> frozenset[str]:
 def _resolved(found: Any, root: Schema) -> Schema:
     """The schema behind a local `$ref`, and of a choice with null the other one; {} where there is none."""
     for _ in range(8):
-        if not isinstance(found, Mapping):
+        if not isinstance(found, (dict, Mapping)):  # The first is found at once.
             return _NOTHING
         schema: Schema = found
         reference = schema.get("$ref")
